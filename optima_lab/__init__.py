@@ -1,0 +1,22 @@
+"""optima_lab: adaptive distillation of multimodal models, and the non-stationary bandits behind it.
+
+Nothing heavy is imported here: `import optima_lab` costs no torch and no matplotlib.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "preset": "optima_lab.config",
+    "run": "optima_lab.experiment",
+    "open_experiments": "optima_lab.experiment",
+}
+__all__ = ["__version__", "open_experiments", "preset", "run"]  # noqa: F822 (resolved lazily)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'optima_lab' has no attribute {name!r}")
