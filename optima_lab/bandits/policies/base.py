@@ -1,0 +1,125 @@
+"""The interface that every policy obeys: a frozen description beside an explicit state of named arrays.
+
+Shapes: R replications are run at once, K arms. A state is a dict of numpy arrays (R, K) unless a policy says otherwise;
+`round` is a scalar array that counts finished rounds. One replication is the case R = 1, so the object that drives a
+training run is the one that is simulated and replayed.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from optima_lab.errors import ConfigError, RecordError
+
+State = dict[str, np.ndarray]
+
+
+class Selection(NamedTuple):
+    """One round's choice."""
+
+    arm: np.ndarray  # int64 (R,)
+    scores: np.ndarray  # float64 (R, K): draws or indices of this round; NaN where nothing was compared
+    initial: bool = False  # True in the forced plays before the policy decides by itself
+
+
+class Policy(ABC):
+    """How arms are chosen. Subclasses are frozen dataclasses of parameters; whatever changes is in the state."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def init(self, arms: int, replications: int, generator: np.random.Generator) -> State:
+        """The state before the first round."""
+
+    @abstractmethod
+    def select(self, state: State, generator: np.random.Generator) -> Selection:
+        """The arm of each replication in the coming round; does not change `state`."""
+
+    @abstractmethod
+    def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
+        """`update` in place and unchecked: what a simulation calls on a state that it alone holds."""
+
+    def update(self, state: State, arm: np.ndarray, reward: np.ndarray) -> State:
+        """The state after `arm` (R,) brought `reward` (R,); `state` itself stays as it was.
+
+        Raises ConfigError if a reward is not finite, an arm does not exist, or an array is not (R,).
+        """
+        arm, reward = np.asarray(arm), np.asarray(reward, dtype=np.float64)
+        replications, arms = state["plays"].shape
+        for name, array in (("arm", arm), ("reward", reward)):
+            require(array.shape == (replications,), f"{name} must have shape ({replications},), got {array.shape}")
+        require(bool(np.isfinite(reward).all()), f"reward must be finite, got {reward}")
+        require(bool(((arm >= 0) & (arm < arms)).all()), f"arm must be in 0 … {arms - 1}, got {arm}")
+        new = {name: array.copy() for name, array in state.items()}
+        self.learn(new, arm, reward)
+        return new
+
+
+def counters(arms: int, replications: int) -> State:
+    """`round` () and `plays` (R, K), both zero: what nearly every policy counts."""
+    require(arms >= 1, f"arms must be at least 1, got {arms}")
+    require(replications >= 1, f"replications must be at least 1, got {replications}")
+    return {"round": np.zeros((), np.int64), "plays": np.zeros((replications, arms))}
+
+
+def initial_order(arms: int, replications: int, plays: int, generator: np.random.Generator) -> np.ndarray:
+    """int64 (R, plays·K): every arm `plays` times, in an order of its own for each replication."""
+    rows = np.tile(np.repeat(np.arange(arms), plays), (replications, 1))
+    return generator.permuted(rows, axis=1)
+
+
+def initial_selection(state: State) -> Selection | None:
+    """The forced play of this round, or None once the initial plays of `state["order"]` are over."""
+    played = int(state["round"])
+    if played >= state["order"].shape[1]:
+        return None
+    return Selection(state["order"][:, played].copy(), np.full(state["plays"].shape, np.nan), True)
+
+
+def best(scores: np.ndarray) -> Selection:
+    """The arm of the highest score (R, K) in each replication; among equals the first."""
+    return Selection(scores.argmax(axis=1), scores)
+
+
+def rows(arm: np.ndarray) -> np.ndarray:
+    """int64 (R,): 0 … R−1, to index (R, K) arrays as `array[rows(arm), arm]`."""
+    return np.arange(arm.shape[0])
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError(message) unless `condition`: parameters are checked at construction."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def require_fraction(name: str, value: float, zero: bool = False, one: bool = False) -> None:
+    """`value` must lie in (0, 1); `zero` and `one` admit the ends."""
+    inside = (value >= 0 if zero else value > 0) and (value <= 1 if one else value < 1)
+    require(inside, f"{name} must be in {'[' if zero else '('}0, 1{']' if one else ')'}, got {value}")
+
+
+def require_positive(name: str, value: float, zero: bool = False) -> None:
+    """`value` must be finite and above zero (or not below, with `zero`)."""
+    inside = bool(np.isfinite(value)) and (value >= 0 if zero else value > 0)
+    require(inside, f"{name} must be {'at least 0' if zero else 'positive'} and finite, got {value}")
+
+
+def save_state(path: str | Path, state: State) -> None:
+    """Write a state as .npz, exactly and at once (a reader sees the old file or the new one, never half of it)."""
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        np.savez(file, **state)  # pyright: ignore[reportArgumentType]
+    os.replace(part, path)
+
+
+def load_state(path: str | Path) -> State:
+    """Read what `save_state` wrote: the same names, types, shapes and bits. Raises RecordError if it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise RecordError(f"{path} is not a saved bandit state: {error}") from error
