@@ -12,9 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from optima_lab.data.formats import Example
 
-_NUMBERS = {
-    word: str(value) for value, word in enumerate("zero one two three four five six seven eight nine ten".split())
-}
+_COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_NUMBERS = {word: str(value) for value, word in enumerate(_COUNTED)}
 _NUMBERS["none"] = "0"
 _ARTICLES = frozenset({"a", "an", "the"})
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
@@ -22,21 +21,22 @@ _THOUSANDS = re.compile(r"\d,\d")
 _FULL_STOP = re.compile(r"\.(?!\d)")
 _FULL_STOPS_REMOVED = 32  # the official code hands a flag (32) over as the count of its substitution
 _CONTRACTIONS = """
-    ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've he's
-    how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've needn't not've o'clock
-    oughtn't 'ow's'at shan't she'd've should've shouldn't shouldn't've somebody'd've somebody'll somebody's someone'd
-    someone'd've someone'll someone's something'd something'd've something'll that's there'd there'd've there're there's
-    they'd they'd've they'll they're they've 'twas wasn't we'd've we've weren't what'll what're what's what've when's
-    where'd where's where've who'd who'd've who'll who's who've why'll why're why's won't would've wouldn't wouldn't've
-    y'all y'all'll y'all'd've you'd you'd've you'll you're you've
-""".split()
+    ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd
+    he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've
+    needn't not've o'clock oughtn't 'ow's'at shan't she'd've should've shouldn't shouldn't've somebody'd've
+    somebody'll somebody's someone'd someone'd've someone'll someone's something'd something'd've something'll
+    that's there'd there'd've there're there's they'd they'd've they'll they're they've 'twas wasn't we'd've
+    we've weren't what'll what're what's what've when's where'd where's where've who'd who'd've who'll who's
+    who've why'll why're why's won't would've wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd've
+    you'll you're you've
+"""
 
 
 def _without_one_apostrophe(word: str) -> list[str]:
     return [word[:place] + word[place + 1 :] for place, letter in enumerate(word) if letter == "'"]
 
 
-_REPAIRED = {broken: word for word in _CONTRACTIONS for broken in _without_one_apostrophe(word)}
+_REPAIRED = {broken: word for word in _CONTRACTIONS.split() for broken in _without_one_apostrophe(word)}
 _REPAIRED["somebody'd"] = "somebodyd"  # as the official table has it
 
 
@@ -58,7 +58,7 @@ def normalize_answer(answer: str) -> str:
 
 
 def answer_vocabulary(examples: Iterable[Example], at_least: int = 1) -> tuple[str, ...]:
-    """Normalised answers that are the most given one of at least `at_least` examples, most frequent first, ties by alphabet."""
+    """The normalised answers that win in at least `at_least` examples: most frequent first, ties by alphabet."""
     counts: Counter[str] = Counter()
     for example in examples:
         counts.update([top_answer(example)])

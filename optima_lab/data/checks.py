@@ -42,7 +42,7 @@ def fields_of(row: Row) -> dict[str, Any]:
 
 
 def field(row: Row, record: dict[str, Any], name: str, kind: type, empty: bool = False) -> Any:
-    """`record[name]`, which must be there and of `kind`; strings come stripped, and `empty` ones are refused unless allowed."""
+    """`record[name]`, which must be there and of `kind`; strings come stripped and may only be empty if `empty`."""
     if name not in record:
         raise DataError(f"{row.where}: field {name!r} must be there; got fields {shown(sorted(record))}")
     value = record[name]

@@ -24,7 +24,8 @@ _LABELS = {"snli_ve": ("entailment", "neutral", "contradiction"), "nlvr2": ("Fal
 class Example:
     """One example: its pictures (two for NLVR2), its text ("" for captions) and what people answered.
 
-    `answers` holds the ten answers (VQA), the one label (SNLI-VE, NLVR2) or all captions (COCO); `kind` the question type.
+    `answers` holds the ten answers (VQA), the one label (SNLI-VE, NLVR2) or all captions (COCO), `kind` VQA's question
+    type.
     """
 
     id: str
@@ -162,7 +163,7 @@ def _vqa_example(root: Path, split: str, row: Row) -> Example | None:
 
 
 def is_held_out(image_id: int) -> bool:
-    """Whether a picture of train2014 belongs to the dev split: a tenth of the pictures, by a checksum of their number."""
+    """Whether a picture of train2014 belongs to the dev split: a tenth of them, by a checksum of the number."""
     return crc32(str(image_id).encode()) % 10 == 0
 
 
