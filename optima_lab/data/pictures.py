@@ -16,7 +16,7 @@ from optima_lab.data.checks import shown
 from optima_lab.errors import DataError
 
 PIXEL_LIMIT = 64_000_000
-_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP")  # by content, whatever the name; others bring more code than pictures
 _IN_MEMORY_BYTES = 256 << 20
 
 
