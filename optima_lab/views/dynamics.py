@@ -1,0 +1,211 @@
+"""Figures of the sampler at work: Figs. 5 and 6 of arXiv 2310.04550, and one draw of Thompson sampling.
+
+Every function takes frames of one task and returns a figure; it saves nothing. What is not recorded is said, not drawn.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from optima_lab.bandits.arms import LABELS
+from optima_lab.views import statistics
+from optima_lab.views.statistics import Correlation, Interval
+from optima_lab.views.style import DISPLAY, INK, MARKERS, blank, canvas, colour, note, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SAMPLERS = ("OPTIMA", "OPTIMA calibrated")
+
+
+def reward_means(rounds: pd.DataFrame, strategies: Sequence[str] = SAMPLERS) -> "Figure":
+    """Fig. 5 left: the posterior means μ_k of all arms through training, a panel for every sampler recorded.
+
+    Several seeds are averaged. The first T0·K rounds, which play every arm in random order, are shaded.
+    """
+    task = statistics.task_of(rounds)
+    present = _present(rounds, strategies)
+    with style():
+        figure, panels = canvas((9.6, 1.2 + 3.3 * len(present)), rows=len(present))
+        for axes, name in zip(panels, present, strict=True):
+            table = statistics.means(rounds, name)
+            table = table[np.isfinite(table["mean"].astype(float))]
+            axes.set_title(statistics.title(task, f"means of the reward distributions, {name}"))
+            axes.set_xlabel("round")
+            axes.set_ylabel("posterior mean μ (no unit)")
+            if table.empty:
+                blank(axes, f"no posterior means of {name} recorded")
+                continue
+            _mean_lines(axes, table)
+            _shade(axes, statistics.initial_rounds(rounds, name))
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        note(figure, [_average(rounds, present), _shading(rounds, present), _absent(rounds, strategies)])
+    return figure
+
+
+def mean_accuracy_correlation(rounds: pd.DataFrame, evals: pd.DataFrame, strategy: str = "OPTIMA") -> "Figure":
+    """Fig. 5 right: μ_k of OPTIMA against the score of the student that always distils arm k, at the same step."""
+    task = statistics.task_of(rounds if len(rounds) else evals)
+    result = statistics.mean_against_score(rounds, evals, strategy)
+    with style():
+        figure, (axes,) = canvas((8.0, 5.0))
+        axes.set_title(statistics.title(task, f"does μ of {strategy} tell how good an arm is?"))
+        axes.set_xlabel(f"posterior mean μ of {strategy} at a checkpoint (no unit)")
+        axes.set_ylabel(f"{statistics.metric(task)} of the fixed arm, {result.split}")
+        if result.n == 0:
+            blank(axes, f"no checkpoint has both a mean of {strategy} and a fixed arm's score")
+        for arm in LABELS:
+            pairs = result.pairs[result.pairs["arm"] == arm].sort_values(["experiment", "step"])
+            if len(pairs):
+                sizes = 18 + 60 * (pairs["step"] / result.pairs["step"].max()).to_numpy(float)
+                axes.scatter(
+                    pairs["mean"],
+                    pairs["score"],
+                    s=sizes,
+                    c=colour(arm),
+                    marker=MARKERS[arm],
+                    alpha=0.85,
+                    label=arm,
+                    lw=0,
+                )
+        if result.n:
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="arm (later steps larger)")
+        note(figure, _correlation_lines(result, strategy))
+    return figure
+
+
+def arm_frequency(rounds: pd.DataFrame, strategies: Sequence[str] = SAMPLERS, windows: int = 20) -> "Figure":
+    """Fig. 6: how often each arm is played through training; deeper is more often, 14.3 % is uniform play."""
+    task = statistics.task_of(rounds)
+    present = _present(rounds, strategies)
+    shares = {name: statistics.frequency(rounds, name, windows) for name in present}
+    most = max([0.3, *(float(np.nanmax(share)) for share, _ in shares.values() if share.size)])
+    with style():
+        figure, panels = canvas((9.6, 1.3 + 3.0 * len(present)), rows=len(present))
+        for axes, name in zip(panels, present, strict=True):
+            share, edges = shares[name]
+            axes.set_title(statistics.title(task, f"how often each arm is played, {name}"))
+            axes.set_xlabel(f"round ({share.shape[1]} windows)" if share.size else "round")
+            axes.set_ylabel("arm")
+            axes.grid(False)
+            if not share.size:
+                blank(axes, f"no rounds of {name} recorded")
+                continue
+            axes.set_yticks(range(len(LABELS)), LABELS)
+            mesh = axes.pcolormesh(
+                edges, np.arange(len(LABELS) + 1) - 0.5, 100 * share, cmap="Blues", vmin=0, vmax=100 * most
+            )
+            axes.invert_yaxis()
+            axes.axvline(statistics.initial_rounds(rounds, name) + 0.5, color=INK, ls="--", lw=1.2)
+            bar = figure.colorbar(mesh, ax=axes, label="share of the rounds in a window (%)")
+            bar.ax.axhline(100 * statistics.UNIFORM, color=INK, lw=1.5)
+            bar.ax.text(
+                -0.2, 100 * statistics.UNIFORM, "uniform 14.3", ha="right", va="center", fontsize=9, rotation=90
+            )
+        dashed = "dashed: end of the first rounds, which play every arm T0 times in random order"
+        note(figure, [_average(rounds, present, "shares are of all rounds of"), dashed, _absent(rounds, strategies)])
+    return figure
+
+
+def thompson_draw(rounds: pd.DataFrame, strategy: str = "OPTIMA", number: int = 0, seed: int | None = None) -> "Figure":
+    """One round of Thompson sampling (Eqs. 2 and 7): each arm's N(μ, 1/(n+1)), its draw r̂, and the arm that won.
+
+    `number` is the round; 0 takes the first after the T0·K initial plays. `seed` defaults to the first recorded.
+    """
+    task = statistics.task_of(rounds)
+    row = _draw_of(rounds, strategy, number, seed)
+    with style():
+        figure, (axes,) = canvas((9.6, 4.8))
+        axes.set_title(
+            statistics.title(task, f"one draw of {strategy}" + (f", round {row['round']}" if len(row) else ""))
+        )
+        axes.set_xlabel("reward (no unit): density of the posterior, tick = its mean μ, dot = this round's draw r̂")
+        axes.set_ylabel("arm")
+        axes.grid(False, axis="y")
+        if row.empty:
+            blank(axes, f"no round of {strategy} with draws recorded")
+            return figure
+        mean, plays, draws = (np.asarray(row[key], float) for key in ("mean_before", "plays_before", "draws"))
+        for position, arm in enumerate(LABELS):
+            _density(axes, position, arm, mean[position], plays[position], draws[position])
+        winner = int(np.nanargmax(draws))
+        axes.axvline(draws[winner], color=INK, lw=1, ls=":")
+        names = [f"{DISPLAY.get(arm, arm)}  (n = {n:.0f})" for arm, n in zip(LABELS, plays, strict=True)]
+        axes.set_yticks(range(len(LABELS)), names)
+        axes.set_ylim(len(LABELS) - 0.4, -1.1)
+        won = f"{LABELS[winner]} drew the highest r̂ = {draws[winner]:.3f} and is distilled in this round"
+        note(figure, [won, "a posterior narrows with the plays n of its arm: its variance is 1/(n + 1)"])
+    return figure
+
+
+def _draw_of(rounds: pd.DataFrame, strategy: str, number: int, seed: int | None) -> pd.Series:
+    chosen = rounds[(rounds["strategy"] == strategy) & rounds["draws"].map(statistics.is_vector)]
+    chosen = chosen[chosen["mean_before"].map(statistics.is_vector) & chosen["plays_before"].map(statistics.is_vector)]
+    if seed is not None:
+        chosen = chosen[chosen["seed"] == seed]
+    after = chosen[chosen["round"] == number] if number else chosen[~chosen["initial"].astype(bool)]
+    return after.sort_values(["seed", "round"]).iloc[0] if len(after) else pd.Series(dtype=object)
+
+
+def _density(axes: "Axes", position: int, arm: str, mean: float, plays: float, draw: float) -> None:
+    deviation = 1 / np.sqrt(plays + 1)
+    grid = np.linspace(mean - 3.5 * deviation, mean + 3.5 * deviation, 121)
+    height = 0.85 * np.exp(-0.5 * ((grid - mean) / deviation) ** 2)
+    axes.fill_between(grid, position, position - height, color=colour(arm), alpha=0.35, lw=0)
+    axes.plot(grid, position - height, color=colour(arm), lw=1.4)
+    axes.plot([mean, mean], [position, position - 0.85], color=colour(arm), lw=1.4)
+    axes.plot([draw], [position], "o", color=colour(arm), mec=INK, ms=8, clip_on=False)
+
+
+def _mean_lines(axes: "Axes", table: pd.DataFrame) -> None:
+    lines = table.groupby(["arm", "round"])["mean"].mean()
+    for arm in LABELS:
+        if arm in lines.index.get_level_values("arm"):
+            line = lines.loc[arm]
+            every = max(1, len(line) // 8)
+            x, y = line.index.to_numpy(float), line.to_numpy(float)
+            look = {"color": colour(arm), "marker": MARKERS[arm], "ms": 6, "markevery": every, "lw": 1.8}
+            axes.plot(x, y, drawstyle="steps-post", label=DISPLAY.get(arm, arm), **look)
+    axes.set_ylim(bottom=min(0.0, float(lines.min())))
+
+
+def _shade(axes: "Axes", last: int) -> None:
+    if last:
+        axes.axvspan(0.5, last + 0.5, color="#ececec", lw=0, zorder=0)
+
+
+def _shading(rounds: pd.DataFrame, strategies: Sequence[str]) -> str:
+    shaded = any(statistics.initial_rounds(rounds, name) for name in strategies)
+    return "shaded: the first rounds, which play every arm T0 times in random order" if shaded else ""
+
+
+def _present(rounds: pd.DataFrame, strategies: Sequence[str]) -> list[str]:
+    return [name for name in strategies if name in set(rounds["strategy"])] or [strategies[0]]
+
+
+def _absent(rounds: pd.DataFrame, strategies: Sequence[str]) -> str:
+    absent = [name for name in strategies if name not in set(rounds["strategy"])]
+    return f"not recorded: {', '.join(absent)}" if absent else ""
+
+
+def _average(rounds: pd.DataFrame, strategies: Sequence[str], what: str = "lines are means over") -> str:
+    seeds = int(rounds.loc[rounds["strategy"].isin(strategies), "experiment"].nunique())
+    return f"{what} {seeds} seeds" if seeds > 1 else "one seed"
+
+
+def _correlation_lines(result: Correlation, strategy: str) -> list[str]:
+    def words(interval: Interval) -> str:
+        return f"{interval.value:+.2f} (95 % interval {interval.low:+.2f} to {interval.high:+.2f})"
+
+    if not np.isfinite(result.pearson.value):
+        return [f"n = {result.n} pairs of checkpoint and arm: too few for a correlation"]
+    checkpoints = result.pairs.groupby(["experiment", "seed"])["step"].nunique().sum()
+    return [
+        f"Pearson r = {words(result.pearson)};  Spearman ρ = {words(result.spearman)};  n = {result.n} pairs",
+        f"{checkpoints} checkpoints of {result.pairs['arm'].nunique()} arms; successive checkpoints are not independent: "
+        "these intervals are too narrow",
+        f"among the arms of one checkpoint ρ is {result.within:+.2f} on average" if np.isfinite(result.within) else "",
+    ]

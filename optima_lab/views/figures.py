@@ -1,0 +1,258 @@
+"""Figures of results: what each strategy reaches (Figs. 1, 3, 4 of arXiv 2310.04550), and what a task looks like.
+
+Every function takes frames of one task and returns a figure; it saves nothing. What is not recorded is said, not drawn.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from optima_lab.bandits.arms import LABELS, LWD, label
+from optima_lab.config import TASKS
+from optima_lab.views import statistics
+from optima_lab.views.style import (
+    DASHES,
+    DISPLAY,
+    FAINT,
+    HATCHES,
+    INK,
+    NARROW,
+    WIDE,
+    blank,
+    canvas,
+    colour,
+    in_order,
+    note,
+    style,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SINGLE = LABELS[:3]  # the arms of one module
+FULL = label(LWD)
+COMPARED = (*LABELS, "Random", "OPTIMA")
+
+
+class ExampleLike(Protocol):
+    """A record of a task as `optima_lab.data.formats` reads it."""
+
+    @property
+    def images(self) -> Sequence["Path"]: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def answers(self) -> Sequence[str]: ...
+
+
+def module_contribution(evals: pd.DataFrame) -> "Figure":
+    """Fig. 1: the score of students that are distilled in a single module; the dashed line is no distillation."""
+    task = statistics.task_of(evals)
+    scores = statistics.final_scores(evals)
+    shown = scores[scores["strategy"].isin(SINGLE)]
+    with style():
+        figure, (axes,) = canvas(NARROW)
+        axes.set_title(statistics.title(task, "students distilled in one module"), pad=26)
+        axes.set_ylabel(f"{statistics.metric(task)}, test")
+        axes.set_xlabel("module whose layers the student matches")
+        table = statistics.over_seeds(shown).reindex(SINGLE)
+        if shown.empty:
+            blank(axes, "no finished run of a single-module arm")
+        else:
+            _bars(axes, table, shown, upright=True)
+            names = ("Img\n(image encoder)", "Txt\n(text encoder)", "Multi\n(multimodal decoder)")
+            axes.set_xticks(range(3), names)
+            _reference(axes, scores, upright=True)
+        note(figure, [*statistics.missing(evals, scores, SINGLE), _error_bars(table)])
+    return figure
+
+
+def arms_compared(evals: pd.DataFrame, summaries: Sequence[Mapping[str, Any]] = ()) -> "Figure":
+    """Fig. 3: every fixed arm, random arms and OPTIMA, with teacher and no distillation as reference lines.
+
+    `summaries` are the experiments' (`Experiment.summary`), for the teacher. The right panel shows each run's
+    difference from layerwise distillation (LWD) of the same seed, where small differences can be seen.
+    """
+    task = statistics.task_of(evals)
+    scores = statistics.final_scores(evals)
+    shown = scores[scores["strategy"] != "None"]
+    names = in_order({*COMPARED, *shown["strategy"]})
+    table = statistics.over_seeds(shown).reindex(names)
+    with style():
+        figure, (left, right) = canvas((9.6, 0.36 * len(names) + 2.2), columns=2)
+        left.set_title(statistics.title(task, "what each strategy reaches"), pad=26)
+        left.set_xlabel(f"{statistics.metric(task)}, test")
+        right.set_title("the same, minus LWD", pad=26)
+        right.set_xlabel("difference from LWD of the same seed (points)")
+        if shown.empty:
+            blank(left, "no finished run")
+        else:
+            _bars(left, table, shown, upright=False)
+            _reference(left, scores, upright=False, teacher=statistics.teacher_score(summaries))
+        _dots(right, statistics.differences(shown), names)
+        for axes in (left, right):
+            axes.set_yticks(range(len(names)), [DISPLAY.get(name, name) for name in names])
+            axes.set_ylim(len(names) - 0.4, -0.6)
+        right.tick_params(labelleft=False)
+        absent = statistics.missing(evals, scores, [*COMPARED, "None"])
+        note(figure, [*absent, _error_bars(table), _paper(task)])
+    return figure
+
+
+def generalization(evals: pd.DataFrame, strategies: Sequence[str] = ("OPTIMA", FULL)) -> "Figure":
+    """Fig. 4: prediction loss and KL on the dev split through training, OPTIMA against layerwise distillation."""
+    task = statistics.task_of(evals)
+    nats = "nats a token" if task in TASKS and TASKS[task].captions else "nats"
+    panels = (
+        ("prediction_loss", f"prediction loss ({nats})", "prediction loss"),
+        ("kl", f"KL(student ‖ teacher) ({nats})", "distance from the teacher"),
+    )
+    with style():
+        figure, drawn = canvas(WIDE, columns=2)
+        for axes, (quantity, unit, about) in zip(drawn, panels, strict=True):
+            table = statistics.curves(evals, quantity)
+            table = table[table["strategy"].isin(strategies)]
+            axes.set_title(statistics.title(task, about))
+            axes.set_xlabel("optimizer step")
+            axes.set_ylabel(f"{unit}, dev split")
+            if table.empty:
+                blank(axes, f"no {unit.split(' (')[0]} of {' or '.join(strategies)} recorded")
+                continue
+            for name in in_order(table["strategy"]):
+                _curve(axes, table[table["strategy"] == name], name)
+            _log_if_wide(axes, table["mean"])
+            axes.legend()
+        absent = [name for name in strategies if name not in set(evals["strategy"])]
+        seeds = int(evals.loc[evals["strategy"].isin(strategies), "experiment"].nunique())
+        bands = f"bands: mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""
+        note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", bands])
+    return figure
+
+
+def samples(examples: Sequence[ExampleLike], task: str = "") -> "Figure":
+    """A few records of a task as the models get them: picture (or pair), sentence, answer."""
+    columns = min(4, max(1, len(examples)))
+    rows = -(-max(1, len(examples)) // columns)
+    with style():
+        figure, drawn = canvas((2.9 * columns, 3.1 * rows + 0.3), rows, columns)
+        figure.suptitle(statistics.title(task, "some of its records"), x=0.01, ha="left")
+        for axes in drawn:
+            axes.set_axis_off()
+        for axes, example in zip(drawn, examples, strict=False):
+            axes.imshow(_side_by_side(example.images), interpolation="nearest")
+            axes.set_title(_caption(example), fontsize=10, fontweight="normal", loc="left", wrap=True)
+        if not examples:
+            blank(drawn[0], "no records")
+    return figure
+
+
+def _bars(axes: "Axes", table: pd.DataFrame, scores: pd.DataFrame, upright: bool) -> None:
+    """A bar from zero for every row of `table`; with several seeds each as a dot, and mean ± sd."""
+    top = float(np.nanmax([scores["value"].max(), 1e-9]))
+    draw = axes.bar if upright else axes.barh
+    for position, (name, row) in enumerate(table.iterrows()):
+        if not row["n"] > 0:
+            continue
+        draw(position, row["mean"], 0.72, color=colour(str(name)), hatch=HATCHES.get(str(name)), edgecolor="white")
+        values = scores.loc[scores["strategy"] == name, "value"].to_numpy(float)
+        end = row["mean"]
+        if row["n"] > 1:
+            spread = {"yerr" if upright else "xerr": row["sd"]}
+            at = (position, row["mean"]) if upright else (row["mean"], position)
+            axes.errorbar(*at, **spread, color=INK, capsize=4, linewidth=1.4)
+            offsets = position + np.linspace(-0.18, 0.18, len(values))
+            axes.plot(*((offsets, values) if upright else (values, offsets)), "o", ms=4, mfc="white", mec=INK, ls="")
+            end = max(end + row["sd"], values.max())
+        at = (position, end + 0.012 * top) if upright else (end + 0.012 * top, position)
+        axes.text(*at, f"{row['mean']:.1f}", ha="center" if upright else "left", va="bottom" if upright else "center")
+    (axes.set_ylim if upright else axes.set_xlim)(0, 1.16 * top)
+    axes.grid(False, axis="x" if upright else "y")
+
+
+def _reference(axes: "Axes", scores: pd.DataFrame, upright: bool, teacher: float = float("nan")) -> None:
+    """Lines of no distillation and of the teacher, named with their values above the axes."""
+    line = axes.axhline if upright else axes.axvline
+    nothing = float(scores.loc[scores["strategy"] == "None", "value"].mean())
+    for key, name, value, ink in (("None", "no distillation", nothing, FAINT), ("teacher", "teacher", teacher, INK)):
+        if np.isfinite(value):
+            line(value, color=ink, ls=DASHES[key], lw=1.6, zorder=3, label=f"{name} {value:.1f}")
+    limits = axes.get_ylim() if upright else axes.get_xlim()
+    (axes.set_ylim if upright else axes.set_xlim)(0, np.nanmax([limits[1], 1.04 * teacher]))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1)
+
+
+def _dots(axes: "Axes", paired: pd.DataFrame, names: Sequence[str]) -> None:
+    """Each run's difference as a dot, their mean as a mark and in numbers at the right; LWD is the line at zero."""
+    axes.axvline(0, color=colour(FULL), lw=1.6)
+    axes.grid(False, axis="y")
+    if paired.empty:
+        blank(axes, "no seed has both LWD and another strategy")
+        return
+    for position, name in enumerate(names):
+        values = paired.loc[paired["strategy"] == name, "value"].to_numpy(float)
+        if not len(values):
+            continue
+        offsets = position + (np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1))
+        axes.plot(values, offsets, "o", ms=6, mfc=colour(name), mec=INK, mew=0.6, ls="")
+        axes.text(1.01, position, f"{values.mean():+.1f}", transform=axes.get_yaxis_transform(), va="center")
+        if len(values) > 1:
+            axes.plot([values.mean()] * 2, [position - 0.32, position + 0.32], color=INK, lw=2)
+    axes.margins(x=0.08)
+
+
+def _curve(axes: "Axes", table: pd.DataFrame, name: str) -> None:
+    steps, mean, sd = (table[column].to_numpy(float) for column in ("step", "mean", "sd"))
+    many = table["n"].max() > 1
+    axes.plot(
+        steps, mean, color=colour(name), ls=DASHES.get(name, "-"), marker="o", ms=4, label=DISPLAY.get(name, name)
+    )
+    if many:
+        axes.fill_between(steps, mean - sd, mean + sd, color=colour(name), alpha=0.18, lw=0)
+
+
+def _log_if_wide(axes: "Axes", values: pd.Series) -> None:
+    """A logarithmic axis where the values span more than a factor of 20; otherwise from zero."""
+    low, high = float(values.min()), float(values.max())
+    if low > 0 and high / low > 20:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0 if low >= 0 else None, None)
+
+
+def _error_bars(table: pd.DataFrame) -> str:
+    seeds = int(np.nan_to_num(table["n"].max()))
+    if seeds < 2:
+        return "one seed: no error bars"
+    return f"bars: mean ± standard deviation over {seeds} seeds; dots: single seeds"
+
+
+def _paper(task: str) -> str:
+    """The paper's own numbers, as far as it prints them."""
+    known = [("teacher", "teacher"), (FULL, "LWD"), ("Img+Multi", "Img+Multi"), ("OPTIMA", "OPTIMA")]
+    scores = [(name, statistics.paper_score(task, key)) for key, name in known]
+    text = ", ".join(f"{name} {score:.1f}" for name, score in scores if np.isfinite(score))
+    return f"reported in the paper (CoCa-Large → CoCa-Tiny12, full data): {text}" if text else ""
+
+
+def _caption(example: ExampleLike) -> str:
+    lines = textwrap.wrap(example.text, 34) if example.text else []
+    answers = [*dict.fromkeys(example.answers)][:1]
+    return "\n".join([*lines, *(textwrap.wrap(f"→ {answers[0]}", 34) if answers else [])])
+
+
+def _side_by_side(images: Sequence["Path"]) -> np.ndarray:
+    """One array of a record's pictures, scaled to one height, with a white gap between them."""
+    from PIL import Image
+
+    pictures = [Image.open(path).convert("RGB") for path in images]
+    height = max(picture.height for picture in pictures)
+    arrays = [np.asarray(p.resize((max(1, round(p.width * height / p.height)), height))) for p in pictures]
+    gap = np.full((height, max(1, height // 16), 3), 255, np.uint8)
+    return np.concatenate([piece for array in arrays for piece in (array, gap)][:-1], axis=1)

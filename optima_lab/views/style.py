@@ -1,0 +1,215 @@
+"""How figures look and how they are kept: one colour per strategy everywhere, and the same records give the same bytes.
+
+Nothing is set globally: `style()` is a context, and figures are plain `matplotlib.figure.Figure`s without pyplot.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from optima_lab.bandits.arms import LABELS
+from optima_lab.errors import ConfigError, RecordError
+
+if TYPE_CHECKING:
+    from IPython.display import Image
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Chosen so that any two stay at least 20 CIELAB units apart under simulated deuteranopia, protanopia and tritanopia.
+PALETTE: Mapping[str, str] = {
+    "Img": "#006bff",
+    "Txt": "#ff9c00",
+    "Multi": "#2a7b41",
+    "Img+Txt": "#661100",
+    "Img+Multi": "#56b4e9",
+    "Txt+Multi": "#90549f",
+    "Img+Txt+Multi": "#332288",
+    "OPTIMA": "#d55e00",
+    "OPTIMA calibrated": "#d55e00",  # the same sampler: told apart by its hatch and dashes
+    "Random": "#7a7a7a",
+    "KL only": "#b8b8b8",
+    "None": "#dddddd",
+    "teacher": "#000000",
+}
+HATCHES: Mapping[str, str] = {"OPTIMA calibrated": "///", "KL only": "...", "None": "xx"}
+DASHES: Mapping[str, str] = {"OPTIMA calibrated": "--", "Random": ":", "KL only": "-.", "None": "--", "teacher": "-."}
+MARKERS: Mapping[str, str] = dict(zip(LABELS, "os^DvPX", strict=True))  # shape repeats what colour says
+OTHER = "#444444"  # strategies that have no colour of their own
+INK, FAINT = "#1a1a1a", "#5f5f5f"
+
+NARROW, WIDE, TALL = (6.4, 4.2), (9.6, 4.6), (9.6, 7.2)  # inches
+FORMATS = ("svg", "png", "pdf")
+ORDER = ("None", "KL only", *LABELS, "Random", "OPTIMA", "OPTIMA calibrated")  # left to right, top to bottom
+DISPLAY = {"Img+Txt+Multi": "Img+Txt+Multi (LWD)", "None": "no distillation", "KL only": "KL only (logits)"}
+
+_RC: Mapping[str, Any] = {
+    "axes.edgecolor": FAINT,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "figure.dpi": 100,
+    "figure.titlesize": 13,
+    "figure.titleweight": "bold",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
+    "font.size": 11,
+    "grid.color": "#e4e4e4",
+    "hatch.linewidth": 0.8,
+    "legend.fontsize": 10,
+    "legend.frameon": False,
+    "lines.linewidth": 2.0,
+    "pdf.fonttype": 42,  # text stays text
+    "savefig.dpi": 160,
+    "savefig.facecolor": "white",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "optima-lab",
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.color": FAINT,
+    "ytick.labelcolor": INK,
+}
+
+
+class Source(Protocol):
+    """What a figure needs to know of an experiment to name where it comes from."""
+
+    task: str
+    seed: int
+    id: str
+
+    @property
+    def config(self) -> Any: ...
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The project's look for what is drawn or saved inside; outside, matplotlib is as it was."""
+    from matplotlib import rc_context, rcParamsDefault
+
+    clean = {key: value for key, value in rcParamsDefault.items() if not key.startswith("backend")}
+    with rc_context(clean | dict(_RC)):
+        yield
+
+
+def colour(strategy: str) -> str:
+    """The colour of a strategy, the same in every figure."""
+    return PALETTE.get(strategy, OTHER)
+
+
+def in_order(strategies: Iterable[str]) -> list[str]:
+    """Strategies in the order of every figure and table; unknown ones come last, by name."""
+    return sorted(set(strategies), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+
+
+def canvas(size: tuple[float, float] = NARROW, rows: int = 1, columns: int = 1) -> tuple["Figure", list["Axes"]]:
+    """An empty figure that pyplot does not know, and its axes row by row. Call inside `style()`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def note(figure: "Figure", lines: Iterable[str]) -> None:
+    """Small print under a figure: what is missing, what bars mean, what the paper reports."""
+    text = "\n".join(line for line in lines if line)
+    if text:
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=9, color=FAINT)
+
+
+def blank(axes: "Axes", text: str) -> None:
+    """An axes that says why it is empty."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=FAINT, wrap=True)
+    axes.grid(False)
+
+
+def provenance(experiments: Iterable[Source]) -> dict[str, Any]:
+    """Where a figure comes from: run folders, seeds, and a short hash of all their configurations."""
+    known = sorted(experiments, key=lambda e: (e.task, e.seed, e.id))
+    configs = [asdict(e.config) if is_dataclass(e.config) else dict(e.config) for e in known]  # type: ignore[arg-type]
+    digest = sha256(json.dumps(configs, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    return {
+        "runs": [f"{e.task}/{e.id}" for e in known],
+        "seeds": sorted({int(e.seed) for e in known}),
+        "config": digest if known else "",
+    }
+
+
+def save(figure: "Figure", folder: Path | str, name: str, experiments: Iterable[Source] = ()) -> list[Path]:
+    """Write a figure as `folder/name.svg`, `.png` and `.pdf`, and close it. Same records, same bytes.
+
+    Each file carries its experiments in its own metadata, so that a picture sent around still names its runs.
+    Raises ConfigError for a name that is no plain file name, RecordError where the folder cannot be written.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", name):
+        raise ConfigError(f"a figure's name must be of the letters a-z, 0-9 and _, got {name!r}")
+    source = json.dumps(provenance(experiments), sort_keys=True)
+    title = figure.get_suptitle() or " ".join(axes.get_title(loc="left") for axes in figure.axes[:1])
+    paths = [Path(folder) / f"{name}.{kind}" for kind in FORMATS]
+    try:
+        paths[0].parent.mkdir(parents=True, exist_ok=True)
+        with style():
+            for path in paths:
+                _write(path, _render(figure, path.suffix[1:], title, source))
+    except OSError as error:
+        raise RecordError(f"cannot write figure {name} into {folder}: {error.strerror or error}") from error
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close(figure)
+    return paths
+
+
+def _render(figure: "Figure", kind: str, title: str, source: str) -> bytes:
+    metadata: dict[str, Any] = {
+        "svg": {"Date": None, "Creator": "optima-lab", "Title": title, "Source": source},
+        "png": {"Software": None, "Title": title, "Source": source},
+        "pdf": {"CreationDate": None, "Producer": None, "Creator": "optima-lab", "Title": title, "Keywords": source},
+    }[kind]
+    buffer = BytesIO()
+    figure.savefig(buffer, format=kind, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+def origin(path: Path) -> dict[str, Any]:
+    """What `save` noted in a PNG about its runs: title, runs, seeds, config; empty where nothing was noted."""
+    from PIL import Image as Picture
+
+    try:
+        with Picture.open(path) as picture:
+            text = getattr(picture, "text", {})
+        return {"title": text.get("Title", ""), **json.loads(text.get("Source", "{}"))}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def show(paths: list[Path], about: str = "") -> "Image":
+    """The saved PNG for a notebook's output: what one sees is what was saved. `about` is its text for screen readers."""
+    from IPython.display import Image
+
+    png = next(path for path in paths if path.suffix == ".png")
+    return Image(data=png.read_bytes(), width=_width_px(png), alt=about or origin(png).get("title") or png.stem)
+
+
+def _width_px(png: Path) -> int:
+    from PIL import Image as Picture
+
+    with Picture.open(png) as picture:
+        return round(picture.width * 100 / 160)  # as large as drawn; the file has 160 dots an inch for sharp screens

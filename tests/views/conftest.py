@@ -1,0 +1,175 @@
+"""Invented records in exactly the files that training leaves, so that views are tested without training."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optima_lab.bandits.arms import LABELS
+from optima_lab.config import preset
+
+ALL = ("None", "KL only", *LABELS, "Random", "OPTIMA", "OPTIMA calibrated")
+ROUNDS, ROUND_STEPS, INITIAL = 40, 5, 14  # 14: T0 = 2 plays of 7 arms
+FOLDERS = {name: name.lower().replace("+", "-").replace(" ", "_") for name in ALL}
+GAIN = dict(zip(("None", "KL only", *LABELS), (5, 9, 18, 7, 30, 33, 38, 31, 40), strict=True))
+
+
+@dataclass(frozen=True)
+class FakeExperiment:
+    """What views need of an experiment."""
+
+    task: str
+    seed: int
+    id: str
+    folder: Path
+    config: dict[str, Any]
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Records:
+    """Experiments with their frames, as `optima_lab.records` reads them."""
+
+    experiments: list[FakeExperiment]
+    rounds: pd.DataFrame
+    evals: pd.DataFrame
+    runs: pd.DataFrame
+
+
+def score_at(strategy: str, step: int, seed: int) -> float:
+    """The invented score of a strategy: known, so that tests can expect it."""
+    gain = GAIN.get(strategy, 39)
+    return round(40 + gain * (1 - np.exp(-step / 80)) + 0.5 * seed, 3)
+
+
+def _write_lines(path: Path, rows: Sequence[dict]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _rounds(strategy: str, generator: np.random.Generator) -> list[dict]:
+    mean, plays = np.zeros(7), np.zeros(7)
+    order = generator.permutation(np.repeat(np.arange(7), 2))
+    samples = strategy.startswith("OPTIMA")
+    rows = []
+    for number in range(1, ROUNDS + 1):
+        draws = mean + generator.normal(size=7) / np.sqrt(plays + 1) * (0.05 if "calibrated" in strategy else 1)
+        initial = samples and number <= INITIAL
+        arm = order[number - 1] if initial else int(draws.argmax()) if samples else int(generator.integers(7))
+        arm = LABELS.index(strategy) if strategy in LABELS else arm
+        reward = float(0.002 * GAIN[LABELS[arm]] * np.exp(-number / 60) + 0.004 * generator.random())
+        before, count = mean.copy(), plays.copy()
+        plays[arm] += 1
+        mean[arm] = mean[arm] + (reward - mean[arm]) / plays[arm] if initial else 0.9 * mean[arm] + 0.1 * reward
+        vectors = {
+            "draws": draws,
+            "mean_before": before,
+            "mean_after": mean,
+            "plays_before": count,
+            "plays_after": plays,
+        }
+        rows.append(
+            {
+                "round": number,
+                "step": number * ROUND_STEPS,
+                "arm": LABELS[arm],
+                "initial": bool(initial),
+                "reward": reward,
+            }
+            | {key: value.tolist() if samples else None for key, value in vectors.items()}
+            | {f"ratio_{name}": reward for name in ("kl", "hidden", "attention")}
+            | {f"probe_{name}": float(np.exp(-number / 30)) for name in ("train", "kl", "hidden", "attention")}
+        )
+    if strategy in ("None", "KL only"):
+        rows = [row | {"arm": None} for row in rows]
+    return rows
+
+
+def _evals(strategy: str, seed: int) -> list[dict]:
+    rows = []
+    for step in range(25, ROUNDS * ROUND_STEPS + 1, 25):
+        place = {"step": step, "round": step // ROUND_STEPS}
+        loss = 1.5 * np.exp(-step / 90) + (0.2 if strategy == "OPTIMA" else 0.25)
+        rows.append(place | {"split": "dev", "metric": "score", "value": score_at(strategy, step, seed) + 1})
+        rows.append(place | {"split": "dev", "metric": "prediction_loss", "value": loss})
+        rows.append(place | {"split": "dev", "metric": "kl", "value": loss / 2})
+    return [*rows, place | {"split": "test", "metric": "score", "value": score_at(strategy, step, seed)}]
+
+
+def _experiment(runs: Path, task: str, seed: int, strategies: Sequence[str]) -> FakeExperiment:
+    generator = np.random.default_rng(seed)
+    folder = runs / task / f"fake{seed}"
+    summary = {
+        "counts": {"train": 1000, "dev": 100, "test": 200},
+        "baseline": {"name": "majority", "score": 40.0},
+        "teacher": {"score_test": 90.0 + seed, "score_dev": 91.0, "prediction_loss": 0.2},
+        "data": "",
+        "seconds": {"teacher": 12.0, "distil": 30.0},
+    }
+    for strategy in strategies:
+        place = folder / FOLDERS[strategy]
+        place.mkdir(parents=True)
+        evals = _evals(strategy, seed)
+        _write_lines(place / "rounds.jsonl", _rounds(strategy, generator))
+        _write_lines(place / "evals.jsonl", evals)
+        (place / "run.json").write_text(json.dumps({"strategy": strategy, "seed": seed, "task": task}))
+        (place / "done.json").write_text(json.dumps({"score_test": evals[-1]["value"]}))
+    config = asdict(preset(task, "smoke", seed=seed))
+    (folder / "experiment.json").write_text(json.dumps({"config": config, **summary}))
+    return FakeExperiment(task, seed, folder.name, folder, config, summary)
+
+
+def _frame(experiments: Sequence[FakeExperiment], name: str) -> pd.DataFrame:
+    rows: list[dict] = []
+    for e in experiments:
+        for place in sorted(path for path in e.folder.iterdir() if path.is_dir()):
+            strategy = json.loads((place / "run.json").read_text())["strategy"]
+            known = {"task": e.task, "experiment": e.id, "seed": e.seed, "strategy": strategy}
+            rows += [known | json.loads(line) for line in (place / name).read_text().splitlines()]
+    frame = pd.DataFrame(rows)
+    for column in set(frame) & {"draws", "mean_before", "mean_after", "plays_before", "plays_after"}:
+        frame[column] = pd.Series([None if v is None else np.asarray(v) for v in frame[column]], dtype=object)
+    return frame
+
+
+def _runs_frame(experiments: Sequence[FakeExperiment], strategies: Sequence[str]) -> pd.DataFrame:
+    last = ROUNDS * ROUND_STEPS
+    return pd.DataFrame(
+        {
+            "task": e.task, "experiment": e.id, "seed": e.seed, "strategy": name, "arm": name if name in LABELS else "",
+            "score_test": score_at(name, last, e.seed), "score_dev": score_at(name, last, e.seed) + 1,
+            "steps": last, "done": True,
+        }
+        for e in experiments
+        for name in strategies
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def make_records(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Records]:
+    """make_records(task, seeds, strategies) writes a runs folder and reads it back."""
+
+    def make(task: str = "vqa", seeds: int = 1, strategies: Sequence[str] = ALL) -> Records:
+        runs = tmp_path_factory.mktemp("runs")
+        known = [_experiment(runs, task, seed, strategies) for seed in range(seeds)]
+        return Records(
+            known, _frame(known, "rounds.jsonl"), _frame(known, "evals.jsonl"), _runs_frame(known, strategies)
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def one(make_records: Callable[..., Records]) -> Records:
+    """One seed of VQA with every strategy."""
+    return make_records()
+
+
+@pytest.fixture(scope="session")
+def three(make_records: Callable[..., Records]) -> Records:
+    """Three seeds of NLVR2 with every strategy."""
+    return make_records("nlvr2", 3)
