@@ -3,15 +3,44 @@
 from dataclasses import fields
 from typing import Any
 
-from optima_lab.bandits.policies.base import Policy, Selection, State, load_state, save_state
+from optima_lab.bandits.policies.base import Policy, Posterior, Selection, State, load_state, save_state
+from optima_lab.bandits.policies.beta import BetaThompson, DiscountedBetaThompson, SlidingBetaThompson
+from optima_lab.bandits.policies.change import CusumUcb
 from optima_lab.bandits.policies.ema import CalibratedEmaThompson, EmaThompson
+from optima_lab.bandits.policies.exp3 import Exp3S
+from optima_lab.bandits.policies.gaussian import DiscountedGaussianThompson, KalmanThompson, SlidingGaussianThompson
+from optima_lab.bandits.policies.glr import GlrKlUcb
+from optima_lab.bandits.policies.greedy import EpsilonGreedy, Softmax
+from optima_lab.bandits.policies.shared import SharedGaussianThompson
 from optima_lab.bandits.policies.simple import Fixed, Oracle, Uniform
+from optima_lab.bandits.policies.ucb import DiscountedUcb, SlidingUcb
 from optima_lab.errors import ConfigError, nearest
 
-__all__ = ["POLICIES", "Policy", "Selection", "State", "load_state", "make_policy", "save_state"]
+__all__ = ["POLICIES", "Policy", "Posterior", "Selection", "State", "load_state", "make_policy", "save_state"]
 
 POLICIES: dict[str, type[Policy]] = {
-    policy.name: policy for policy in (EmaThompson, CalibratedEmaThompson, Uniform, Fixed, Oracle)
+    policy.name: policy
+    for policy in (
+        EmaThompson,
+        CalibratedEmaThompson,
+        DiscountedGaussianThompson,
+        SlidingGaussianThompson,
+        KalmanThompson,
+        SharedGaussianThompson,
+        BetaThompson,
+        DiscountedBetaThompson,
+        SlidingBetaThompson,
+        DiscountedUcb,
+        SlidingUcb,
+        CusumUcb,
+        GlrKlUcb,
+        Exp3S,
+        EpsilonGreedy,
+        Softmax,
+        Uniform,
+        Fixed,
+        Oracle,
+    )
 }
 
 

@@ -25,6 +25,20 @@ class Selection(NamedTuple):
     initial: bool = False  # True in the forced plays before the policy decides by itself
 
 
+class Posterior(NamedTuple):
+    """What a policy believes of each arm's mean reward: a Gaussian's moments, in units of the reward."""
+
+    mean: np.ndarray  # (R, K)
+    deviation: np.ndarray  # standard deviation, not variance; (R, K)
+
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        """r̂ (R, K), one independent Gaussian draw per arm: the heart of Thompson sampling."""
+        draws = generator.standard_normal(self.mean.shape)
+        draws *= self.deviation
+        draws += self.mean
+        return draws
+
+
 class Policy(ABC):
     """How arms are chosen. Subclasses are frozen dataclasses of parameters; whatever changes is in the state."""
 
@@ -41,6 +55,10 @@ class Policy(ABC):
     @abstractmethod
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
         """`update` in place and unchecked: what a simulation calls on a state that it alone holds."""
+
+    def posterior(self, state: State) -> Posterior | None:
+        """What the policy believes of the arms' means, or None if it holds no such belief."""
+        return None
 
     def update(self, state: State, arm: np.ndarray, reward: np.ndarray) -> State:
         """The state after `arm` (R,) brought `reward` (R,); `state` itself stays as it was.
@@ -87,6 +105,12 @@ def best(scores: np.ndarray) -> Selection:
 def rows(arm: np.ndarray) -> np.ndarray:
     """int64 (R,): 0 … R−1, to index (R, K) arrays as `array[rows(arm), arm]`."""
     return np.arange(arm.shape[0])
+
+
+def count_play(state: State, arm: np.ndarray) -> None:
+    """n_a ← n_a + 1 and one more round, in place."""
+    state["plays"][rows(arm), arm] += 1
+    state["round"] += 1
 
 
 def require(condition: bool, message: str) -> None:

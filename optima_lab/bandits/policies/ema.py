@@ -7,9 +7,11 @@ import numpy as np
 
 from optima_lab.bandits.policies.base import (
     Policy,
+    Posterior,
     Selection,
     State,
     best,
+    count_play,
     counters,
     initial_order,
     initial_selection,
@@ -18,6 +20,7 @@ from optima_lab.bandits.policies.base import (
     require_positive,
     rows,
 )
+from optima_lab.bandits.policies.noise import learn_noise, noise, noise_arrays
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,14 @@ class EmaThompson(Policy):
         state["order"] = initial_order(arms, replications, self.initial_plays, generator)
         return state
 
+    def posterior(self, state: State) -> Posterior:
+        return Posterior(state["mean"], self.scale / np.sqrt(state["plays"] + 1))
+
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        return initial_selection(state) or best(draw_gaussian(state, self.scale, generator))
+        return initial_selection(state) or best(self.posterior(state).draw(generator))
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        move_mean(state, arm, reward, self.decay)
+        move_mean(state, arm, reward, ema_step(state, arm, self.decay))
         count_play(state, arm)
 
 
@@ -69,8 +75,8 @@ class CalibratedEmaThompson(Policy):
 
     e is the surprise of a reward, (r − μ_a) / √(1 + v_a), before μ_a moves: v_a σ² is the variance of μ_a itself
     (1/n for a plain average of n rewards; v ← γ² v + (1 − γ)² under Eq. 7), so that E[e²] = σ² while the means stand
-    still. All arms share one σ̂, as they share the paper's 1. An arm's first reward has no surprise; until one exists,
-    σ̂ = scale, the paper's posterior. Everything else is EmaThompson's, its deafness after long runs included.
+    still (`noise.py`). All arms share one σ̂, as they share the paper's 1. An arm's first reward has no surprise; until
+    one exists, σ̂ = scale. Everything else is EmaThompson's, its deafness after long runs included.
 
     Departure: the paper has σ̂ = 1, whatever the rewards' size.
     decay, initial_plays: as in EmaThompson.  scale: σ̂ before anything is known, in units of the reward.
@@ -86,55 +92,38 @@ class CalibratedEmaThompson(Policy):
         EmaThompson(self.decay, self.initial_plays, self.scale)
 
     def init(self, arms: int, replications: int, generator: np.random.Generator) -> State:
-        state = EmaThompson(self.decay, self.initial_plays).init(arms, replications, generator)
-        state["spread"] = np.zeros((replications, arms))
-        state["noise_sum"] = np.zeros(replications)
-        state["noise_weight"] = np.zeros(replications)
-        return state
+        plain = EmaThompson(self.decay, self.initial_plays).init(arms, replications, generator)
+        return plain | noise_arrays(arms, replications)
+
+    def posterior(self, state: State) -> Posterior:
+        return Posterior(state["mean"], self.noise(state)[:, None] / np.sqrt(state["plays"] + 1))
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        return initial_selection(state) or best(draw_gaussian(state, self.noise(state)[:, None], generator))
+        return initial_selection(state) or best(self.posterior(state).draw(generator))
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        index = rows(arm), arm
-        mean, spread, plays = state["mean"][index], state["spread"][index], state["plays"][index]
-        known = plays > 0
-        for array, new in (("noise_sum", (reward - mean) ** 2 / (1 + spread)), ("noise_weight", 1.0)):
-            state[array] *= np.where(known, self.decay, 1.0)
-            state[array] += np.where(known, new, 0.0)
-        settled = self.decay**2 * spread + (1 - self.decay) ** 2
-        state["spread"][index] = 1 / (plays + 1) if in_initial_plays(state) else settled
-        move_mean(state, arm, reward, self.decay)
+        step = ema_step(state, arm, self.decay)
+        known = state["plays"][rows(arm), arm] > 0
+        surprise = move_mean(state, arm, reward, step)
+        learn_noise(state, arm, surprise, step, known, self.decay)
         count_play(state, arm)
 
     def noise(self, state: State) -> np.ndarray:
         """σ̂ (R,): the estimated standard deviation of one reward, in units of the reward."""
-        weight = state["noise_weight"]
-        return np.sqrt(np.where(weight > 0, state["noise_sum"] / np.maximum(weight, 1e-300), self.scale**2))
+        return noise(state, self.scale)
 
 
-def draw_gaussian(state: State, scale: float | np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """r̂ (R, K) ~ N(mean, scale² / (plays + 1)): Eq. 2; the deviation is the variance's root."""
-    draws = generator.standard_normal(state["mean"].shape)
-    draws *= scale / np.sqrt(state["plays"] + 1)
-    draws += state["mean"]
-    return draws
+def ema_step(state: State, arm: np.ndarray, decay: float) -> float | np.ndarray:
+    """How far the coming reward moves its arm's mean: 1 − γ (Eq. 7), or 1/n while the initial plays are averaged."""
+    if int(state["round"]) < state["order"].shape[1]:
+        return 1 / (state["plays"][rows(arm), arm] + 1)
+    return 1 - decay
 
 
-def in_initial_plays(state: State) -> bool:
-    """Whether the coming round is one of the T0·K forced ones."""
-    return int(state["round"]) < state["order"].shape[1]
-
-
-def move_mean(state: State, arm: np.ndarray, reward: np.ndarray, decay: float) -> None:
-    """μ_a ← γ μ_a + (1 − γ) r (Eq. 7); in the initial plays the plain average. In place, before the play is counted."""
+def move_mean(state: State, arm: np.ndarray, reward: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+    """μ_a ← μ_a + step (r − μ_a), in place; Eq. 7 with step = 1 − γ. Returns the surprise r − μ_a (R,)."""
     index = rows(arm), arm
     mean = state["mean"][index]
-    step = 1 / (state["plays"][index] + 1) if in_initial_plays(state) else 1 - decay
-    state["mean"][index] = mean + step * (reward - mean)
-
-
-def count_play(state: State, arm: np.ndarray) -> None:
-    """n_a ← n_a + 1 and one more round, in place."""
-    state["plays"][rows(arm), arm] += 1
-    state["round"] += 1
+    surprise = reward - mean
+    state["mean"][index] = mean + step * surprise
+    return surprise

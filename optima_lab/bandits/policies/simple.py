@@ -5,8 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from optima_lab.bandits.policies.base import Policy, Selection, State, best, counters, require
-from optima_lab.bandits.policies.ema import count_play
+from optima_lab.bandits.policies.base import Policy, Selection, State, best, count_play, counters, require
 
 
 @dataclass(frozen=True)
