@@ -1,0 +1,88 @@
+"""Pictures of scenes: glyphs of DejaVu Sans in six colours, drawn from masks that are made once."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from optima_lab.data.things import BOX, GREY, Scene
+from optima_lab.errors import ConfigError
+
+_GLYPHS = {
+    "star": "★",
+    "heart": "♥",
+    "sun": "☀",
+    "umbrella": "☂",
+    "horse": "♞",
+    "note": "♫",
+    "snowman": "☃",
+    "anchor": "⚓",
+}
+RGB = {
+    "red": (214, 30, 36),
+    "green": (20, 150, 90),
+    "blue": (36, 84, 220),
+    "yellow": (240, 180, 0),
+    "black": (20, 20, 24),
+    "pink": (240, 120, 200),
+    GREY: (140, 140, 140),
+}
+_NOISE = 5.0  # standard deviation, of 255
+_SIZES = (0.78, 0.84, 0.90, 0.96)  # of a cell
+
+
+def render(scene: Scene, picture_px: int = 48) -> np.ndarray:
+    """The scene as uint8 (picture_px, picture_px, 3): same scene, same bytes; another size, the same composition."""
+    if picture_px < 9:
+        raise ConfigError(f"picture_px must be at least 9 (three pixels a cell); got {picture_px}")
+    random = np.random.default_rng(scene.look)
+    background = random.integers(222, 252, 3).astype(np.float32)
+    places = random.random((len(scene.things), 4))
+    canvas = background + random.standard_normal((picture_px, picture_px, 3), np.float32) * np.float32(_NOISE)
+    for thing, (down, across, size, light) in zip(scene.things, places, strict=True):
+        mask = _mask(thing.shape, round(_SIZES[int(size * len(_SIZES))] * picture_px / 3))
+        row, column = divmod(thing.cell, 3)
+        top, left = _edge(row + down, row, picture_px, len(mask)), _edge(column + across, column, picture_px, len(mask))
+        patch = canvas[top : top + len(mask), left : left + len(mask)]
+        patch += mask[..., None] * (np.asarray(RGB[thing.colour], np.float32) + np.float32(24 * light - 12) - patch)
+    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+
+
+def _edge(position: float, cell: int, picture_px: int, side: int) -> int:
+    """First pixel of a glyph that may reach over the edges of its cell by a twenty-fourth, but not of the picture."""
+    cell_px = picture_px / 3
+    room = cell_px - side + cell_px / 12
+    return min(max(0, round(cell * cell_px - cell_px / 24 + room * (position - cell))), picture_px - side)
+
+
+@cache
+def _mask(shape: str, side: int) -> np.ndarray:
+    """How much of each pixel the shape covers: float32 (side, side), from a large drawing with bolder lines."""
+    large = Image.new("L", (512, 512))
+    draw = ImageDraw.Draw(large)
+    if shape == BOX:
+        draw.rounded_rectangle((30, 30, 482, 482), radius=60, fill=255)
+        draw.line((30, 256, 482, 256), fill=110, width=40)
+        draw.line((256, 30, 256, 482), fill=110, width=40)
+    else:
+        draw.text((256, 256), _GLYPHS[shape], fill=255, font=_font(), anchor="mm", stroke_width=9, stroke_fill=255)
+        bounds = large.getbbox()
+        assert bounds is not None
+        large = _squared(large.crop(bounds))
+    small = large.resize((side, side), Image.Resampling.BOX)
+    return np.asarray(small, np.float32) / 255
+
+
+def _squared(glyph: Image.Image) -> Image.Image:
+    side = max(glyph.size)
+    square = Image.new("L", (side, side))
+    square.paste(glyph, ((side - glyph.width) // 2, (side - glyph.height) // 2))
+    return square
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 420)
