@@ -11,7 +11,7 @@ import pandas as pd
 
 from optima_lab.bandits.arms import LABELS
 from optima_lab.views import statistics
-from optima_lab.views.statistics import Correlation, Interval
+from optima_lab.views.statistics import Correlation, Frame, Interval
 from optima_lab.views.style import DISPLAY, INK, MARKERS, blank, canvas, colour, note, style
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SAMPLERS = ("OPTIMA", "OPTIMA calibrated")
 
 
-def reward_means(rounds: pd.DataFrame, strategies: Sequence[str] = SAMPLERS) -> "Figure":
+def reward_means(rounds: Frame, strategies: Sequence[str] = SAMPLERS) -> "Figure":
     """Fig. 5 left: the posterior means μ_k of all arms through training, a panel for every sampler recorded.
 
     Several seeds are averaged. The first T0·K rounds, which play every arm in random order, are shaded.
@@ -46,7 +46,7 @@ def reward_means(rounds: pd.DataFrame, strategies: Sequence[str] = SAMPLERS) -> 
     return figure
 
 
-def mean_accuracy_correlation(rounds: pd.DataFrame, evals: pd.DataFrame, strategy: str = "OPTIMA") -> "Figure":
+def mean_accuracy_correlation(rounds: Frame, evals: Frame, strategy: str = "OPTIMA") -> "Figure":
     """Fig. 5 right: μ_k of OPTIMA against the score of the student that always distils arm k, at the same step."""
     task = statistics.task_of(rounds if len(rounds) else evals)
     result = statistics.mean_against_score(rounds, evals, strategy)
@@ -77,7 +77,7 @@ def mean_accuracy_correlation(rounds: pd.DataFrame, evals: pd.DataFrame, strateg
     return figure
 
 
-def arm_frequency(rounds: pd.DataFrame, strategies: Sequence[str] = SAMPLERS, windows: int = 20) -> "Figure":
+def arm_frequency(rounds: Frame, strategies: Sequence[str] = SAMPLERS, windows: int = 20) -> "Figure":
     """Fig. 6: how often each arm is played through training; deeper is more often, 14.3 % is uniform play."""
     task = statistics.task_of(rounds)
     present = _present(rounds, strategies)
@@ -110,7 +110,7 @@ def arm_frequency(rounds: pd.DataFrame, strategies: Sequence[str] = SAMPLERS, wi
     return figure
 
 
-def thompson_draw(rounds: pd.DataFrame, strategy: str = "OPTIMA", number: int = 0, seed: int | None = None) -> "Figure":
+def thompson_draw(rounds: Frame, strategy: str = "OPTIMA", number: int = 0, seed: int | None = None) -> "Figure":
     """One round of Thompson sampling (Eqs. 2 and 7): each arm's N(μ, 1/(n+1)), its draw r̂, and the arm that won.
 
     `number` is the round; 0 takes the first after the T0·K initial plays. `seed` defaults to the first recorded.
@@ -141,7 +141,7 @@ def thompson_draw(rounds: pd.DataFrame, strategy: str = "OPTIMA", number: int = 
     return figure
 
 
-def _draw_of(rounds: pd.DataFrame, strategy: str, number: int, seed: int | None) -> pd.Series:
+def _draw_of(rounds: Frame, strategy: str, number: int, seed: int | None) -> Frame:
     chosen = rounds[(rounds["strategy"] == strategy) & rounds["draws"].map(statistics.is_vector)]
     chosen = chosen[chosen["mean_before"].map(statistics.is_vector) & chosen["plays_before"].map(statistics.is_vector)]
     if seed is not None:
@@ -160,7 +160,7 @@ def _density(axes: "Axes", position: int, arm: str, mean: float, plays: float, d
     axes.plot([draw], [position], "o", color=colour(arm), mec=INK, ms=8, clip_on=False)
 
 
-def _mean_lines(axes: "Axes", table: pd.DataFrame) -> None:
+def _mean_lines(axes: "Axes", table: Frame) -> None:
     lines = table.groupby(["arm", "round"])["mean"].mean()
     for arm in LABELS:
         if arm in lines.index.get_level_values("arm"):
@@ -177,21 +177,21 @@ def _shade(axes: "Axes", last: int) -> None:
         axes.axvspan(0.5, last + 0.5, color="#ececec", lw=0, zorder=0)
 
 
-def _shading(rounds: pd.DataFrame, strategies: Sequence[str]) -> str:
+def _shading(rounds: Frame, strategies: Sequence[str]) -> str:
     shaded = any(statistics.initial_rounds(rounds, name) for name in strategies)
     return "shaded: the first rounds, which play every arm T0 times in random order" if shaded else ""
 
 
-def _present(rounds: pd.DataFrame, strategies: Sequence[str]) -> list[str]:
+def _present(rounds: Frame, strategies: Sequence[str]) -> list[str]:
     return [name for name in strategies if name in set(rounds["strategy"])] or [strategies[0]]
 
 
-def _absent(rounds: pd.DataFrame, strategies: Sequence[str]) -> str:
+def _absent(rounds: Frame, strategies: Sequence[str]) -> str:
     absent = [name for name in strategies if name not in set(rounds["strategy"])]
     return f"not recorded: {', '.join(absent)}" if absent else ""
 
 
-def _average(rounds: pd.DataFrame, strategies: Sequence[str], what: str = "lines are means over") -> str:
+def _average(rounds: Frame, strategies: Sequence[str], what: str = "lines are means over") -> str:
     seeds = int(rounds.loc[rounds["strategy"].isin(strategies), "experiment"].nunique())
     return f"{what} {seeds} seeds" if seeds > 1 else "one seed"
 
@@ -205,7 +205,7 @@ def _correlation_lines(result: Correlation, strategy: str) -> list[str]:
     checkpoints = result.pairs.groupby(["experiment", "seed"])["step"].nunique().sum()
     return [
         f"Pearson r = {words(result.pearson)};  Spearman ρ = {words(result.spearman)};  n = {result.n} pairs",
-        f"{checkpoints} checkpoints of {result.pairs['arm'].nunique()} arms; successive checkpoints are not independent: "
+        f"{checkpoints} checkpoints of {result.pairs['arm'].nunique()} arms; successive checkpoints are dependent: "
         "these intervals are too narrow",
         f"among the arms of one checkpoint ρ is {result.within:+.2f} on average" if np.isfinite(result.within) else "",
     ]

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pandas as pd
 
 from optima_lab.bandits.arms import LABELS, LWD, label
 from optima_lab.config import TASKS
 from optima_lab.views import statistics
+from optima_lab.views.statistics import Frame
 from optima_lab.views.style import (
     DASHES,
     DISPLAY,
@@ -51,7 +51,7 @@ class ExampleLike(Protocol):
     def answers(self) -> Sequence[str]: ...
 
 
-def module_contribution(evals: pd.DataFrame) -> "Figure":
+def module_contribution(evals: Frame) -> "Figure":
     """Fig. 1: the score of students that are distilled in a single module; the dashed line is no distillation."""
     task = statistics.task_of(evals)
     scores = statistics.final_scores(evals)
@@ -73,7 +73,7 @@ def module_contribution(evals: pd.DataFrame) -> "Figure":
     return figure
 
 
-def arms_compared(evals: pd.DataFrame, summaries: Sequence[Mapping[str, Any]] = ()) -> "Figure":
+def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> "Figure":
     """Fig. 3: every fixed arm, random arms and OPTIMA, with teacher and no distillation as reference lines.
 
     `summaries` are the experiments' (`Experiment.summary`), for the teacher. The right panel shows each run's
@@ -105,7 +105,7 @@ def arms_compared(evals: pd.DataFrame, summaries: Sequence[Mapping[str, Any]] = 
     return figure
 
 
-def generalization(evals: pd.DataFrame, strategies: Sequence[str] = ("OPTIMA", FULL)) -> "Figure":
+def generalization(evals: Frame, strategies: Sequence[str] = ("OPTIMA", FULL)) -> "Figure":
     """Fig. 4: prediction loss and KL on the dev split through training, OPTIMA against layerwise distillation."""
     task = statistics.task_of(evals)
     nats = "nats a token" if task in TASKS and TASKS[task].captions else "nats"
@@ -152,7 +152,7 @@ def samples(examples: Sequence[ExampleLike], task: str = "") -> "Figure":
     return figure
 
 
-def _bars(axes: "Axes", table: pd.DataFrame, scores: pd.DataFrame, upright: bool) -> None:
+def _bars(axes: "Axes", table: Frame, scores: Frame, upright: bool) -> None:
     """A bar from zero for every row of `table`; with several seeds each as a dot, and mean ± sd."""
     top = float(np.nanmax([scores["value"].max(), 1e-9]))
     draw = axes.bar if upright else axes.barh
@@ -175,7 +175,7 @@ def _bars(axes: "Axes", table: pd.DataFrame, scores: pd.DataFrame, upright: bool
     axes.grid(False, axis="x" if upright else "y")
 
 
-def _reference(axes: "Axes", scores: pd.DataFrame, upright: bool, teacher: float = float("nan")) -> None:
+def _reference(axes: "Axes", scores: Frame, upright: bool, teacher: float = float("nan")) -> None:
     """Lines of no distillation and of the teacher, named with their values above the axes."""
     line = axes.axhline if upright else axes.axvline
     nothing = float(scores.loc[scores["strategy"] == "None", "value"].mean())
@@ -188,7 +188,7 @@ def _reference(axes: "Axes", scores: pd.DataFrame, upright: bool, teacher: float
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1)
 
 
-def _dots(axes: "Axes", paired: pd.DataFrame, names: Sequence[str]) -> None:
+def _dots(axes: "Axes", paired: Frame, names: Sequence[str]) -> None:
     """Each run's difference as a dot, their mean as a mark and in numbers at the right; LWD is the line at zero."""
     axes.axvline(0, color=colour(FULL), lw=1.6)
     axes.grid(False, axis="y")
@@ -207,7 +207,7 @@ def _dots(axes: "Axes", paired: pd.DataFrame, names: Sequence[str]) -> None:
     axes.margins(x=0.08)
 
 
-def _curve(axes: "Axes", table: pd.DataFrame, name: str) -> None:
+def _curve(axes: "Axes", table: Frame, name: str) -> None:
     steps, mean, sd = (table[column].to_numpy(float) for column in ("step", "mean", "sd"))
     many = table["n"].max() > 1
     axes.plot(
@@ -217,7 +217,7 @@ def _curve(axes: "Axes", table: pd.DataFrame, name: str) -> None:
         axes.fill_between(steps, mean - sd, mean + sd, color=colour(name), alpha=0.18, lw=0)
 
 
-def _log_if_wide(axes: "Axes", values: pd.Series) -> None:
+def _log_if_wide(axes: "Axes", values: Frame) -> None:
     """A logarithmic axis where the values span more than a factor of 20; otherwise from zero."""
     low, high = float(values.min()), float(values.max())
     if low > 0 and high / low > 20:
@@ -226,7 +226,7 @@ def _log_if_wide(axes: "Axes", values: pd.Series) -> None:
         axes.set_ylim(0 if low >= 0 else None, None)
 
 
-def _error_bars(table: pd.DataFrame) -> str:
+def _error_bars(table: Frame) -> str:
     seeds = int(np.nan_to_num(table["n"].max()))
     if seeds < 2:
         return "one seed: no error bars"

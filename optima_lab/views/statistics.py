@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,11 @@ from optima_lab.bandits.arms import LABELS
 from optima_lab.config import TASKS
 from optima_lab.errors import ConfigError
 from optima_lab.views.style import in_order
+
+if TYPE_CHECKING:
+    Frame = Any  # pandas' own types make every selection of rows "DataFrame | Series | …"
+else:
+    Frame = pd.DataFrame
 
 REPLICATE = ["experiment", "seed"]
 UNIFORM = 1 / len(LABELS)  # how often each arm is played if nothing is learnt
@@ -33,7 +39,7 @@ class Interval:
 class Correlation:
     """Means μ_k against scores. `within` is the mean rank correlation of the arms at one checkpoint."""
 
-    pairs: pd.DataFrame  # experiment, seed, step, arm, mean, score
+    pairs: Frame  # experiment, seed, step, arm, mean, score
     split: str
     pearson: Interval
     spearman: Interval
@@ -46,7 +52,7 @@ class Correlation:
 
 
 @cache
-def reported() -> pd.DataFrame:
+def reported() -> Frame:
     """The numbers that the paper prints: source, method, strategy (ours, where there is one), task, quantity, value."""
     return pd.read_csv(Path(__file__).with_name("reported.csv"), keep_default_na=False, dtype={"value": float})
 
@@ -59,7 +65,7 @@ def paper_score(task: str, strategy: str, model: str = "CoCa-Tiny12", quantity: 
     return float(found.value.iloc[0]) if len(found) else float("nan")
 
 
-def task_of(frame: pd.DataFrame) -> str:
+def task_of(frame: Frame) -> str:
     """The one task of a frame; '' for an empty one. Raises ConfigError where there are several."""
     tasks = sorted(set(frame["task"])) if "task" in frame else []
     if len(tasks) > 1:
@@ -78,7 +84,7 @@ def metric(task: str) -> str:
     return TASKS[task].metric if task in TASKS else "score (%)"
 
 
-def final_scores(evals: pd.DataFrame, split: str = "test") -> pd.DataFrame:
+def final_scores(evals: Frame, split: str = "test") -> Frame:
     """The last score of every run: strategy, experiment, seed, step, value.
 
     Runs that ended before their population did (still training, or stopped by a non-finite loss) are left out, as are
@@ -91,13 +97,13 @@ def final_scores(evals: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     return kept[["strategy", *REPLICATE, "step", "value"]].reset_index(drop=True)
 
 
-def over_seeds(scores: pd.DataFrame) -> pd.DataFrame:
+def over_seeds(scores: Frame) -> Frame:
     """Mean, standard deviation (n - 1 in its divisor; NaN for one seed) and n of every strategy, in figure order."""
     table = scores.groupby("strategy")["value"].agg(mean="mean", sd="std", n="count")
     return table.reindex(in_order(table.index))
 
 
-def missing(frame: pd.DataFrame, scores: pd.DataFrame, expected: Sequence[str]) -> list[str]:
+def missing(frame: Frame, scores: Frame, expected: Sequence[str]) -> list[str]:
     """What a reader might look for and not find: strategies without records, and runs that did not reach the end."""
     notes = []
     absent = [name for name in expected if name not in set(frame["strategy"])]
@@ -115,7 +121,7 @@ def missing(frame: pd.DataFrame, scores: pd.DataFrame, expected: Sequence[str]) 
     return notes
 
 
-def differences(scores: pd.DataFrame, against: str = "Img+Txt+Multi") -> pd.DataFrame:
+def differences(scores: Frame, against: str = "Img+Txt+Multi") -> Frame:
     """Every run's score minus that of `against` in the same experiment, so that seeds are paired."""
     base = scores[scores["strategy"] == against].set_index("experiment")["value"]
     paired = scores[scores["experiment"].isin(base.index) & (scores["strategy"] != against)].copy()
@@ -129,7 +135,7 @@ def teacher_score(summaries: Sequence[Mapping], key: str = "score_test") -> floa
     return float(np.mean(values)) if values else float("nan")
 
 
-def curves(evals: pd.DataFrame, quantity: str, split: str = "dev") -> pd.DataFrame:
+def curves(evals: Frame, quantity: str, split: str = "dev") -> Frame:
     """One quantity over training: mean, standard deviation and n over seeds for every strategy and step."""
     chosen = evals[
         (evals["metric"] == quantity) & (evals["split"] == split) & np.isfinite(evals["value"].astype(float))
@@ -137,7 +143,7 @@ def curves(evals: pd.DataFrame, quantity: str, split: str = "dev") -> pd.DataFra
     return chosen.groupby(["strategy", "step"])["value"].agg(mean="mean", sd="std", n="count").reset_index()
 
 
-def means(rounds: pd.DataFrame, strategy: str) -> pd.DataFrame:
+def means(rounds: Frame, strategy: str) -> Frame:
     """Posterior means μ_k after every round: experiment, seed, round, step, initial, arm, mean (NaN before a play)."""
     chosen = rounds[(rounds["strategy"] == strategy) & rounds["mean_after"].map(is_vector)]
     if chosen.empty:
@@ -149,18 +155,18 @@ def means(rounds: pd.DataFrame, strategy: str) -> pd.DataFrame:
     return long.assign(arm=np.tile(LABELS, len(chosen)), mean=wide.ravel())
 
 
-def is_vector(value: object) -> bool:
+def is_vector(value: Any) -> bool:
     """Whether a cell holds one number for each arm (null where a strategy draws nothing)."""
     return value is not None and np.shape(value) == (len(LABELS),)
 
 
-def initial_rounds(rounds: pd.DataFrame, strategy: str) -> int:
+def initial_rounds(rounds: Frame, strategy: str) -> int:
     """Length of the first phase of T0·K rounds that plays every arm in random order; 0 without one."""
     chosen = rounds[(rounds["strategy"] == strategy) & rounds["initial"].astype(bool)]
     return int(chosen["round"].max()) if len(chosen) else 0
 
 
-def frequency(rounds: pd.DataFrame, strategy: str, windows: int = 20) -> tuple[np.ndarray, np.ndarray]:
+def frequency(rounds: Frame, strategy: str, windows: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """How often each arm was played: share (arm, window), and the windows' edges in rounds.
 
     Windows are of equal length, at least K rounds; shares of a window add up to 1 over arms; all seeds together.
@@ -177,7 +183,7 @@ def frequency(rounds: pd.DataFrame, strategy: str, windows: int = 20) -> tuple[n
     return np.divide(counts, plays, out=np.full_like(counts, np.nan), where=plays > 0), edges + 0.5
 
 
-def mean_against_score(rounds: pd.DataFrame, evals: pd.DataFrame, strategy: str = "OPTIMA") -> Correlation:
+def mean_against_score(rounds: Frame, evals: Frame, strategy: str = "OPTIMA") -> Correlation:
     """Fig. 5 right: μ_k of `strategy` against the score of the student that always distils arm k, at the same step.
 
     Scores are of the test split where it was evaluated during training, else of the dev split. The first T0·K rounds
@@ -194,37 +200,38 @@ def mean_against_score(rounds: pd.DataFrame, evals: pd.DataFrame, strategy: str 
     return Correlation(pairs, split, _pearson(pairs), _spearman(pairs), _within(pairs))
 
 
-def _defined(pairs: pd.DataFrame) -> bool:
+def _defined(pairs: Frame) -> bool:
     return len(pairs) > 3 and pairs["mean"].nunique() > 1 and pairs["score"].nunique() > 1
 
 
-def _pearson(pairs: pd.DataFrame) -> Interval:
+def _pearson(pairs: Frame) -> Interval:
     """Pearson's r; its interval by Fisher's transformation."""
     from scipy import stats
 
     if not _defined(pairs):
         return Interval(np.nan, np.nan, np.nan)
-    result = stats.pearsonr(pairs["mean"].to_numpy(float), pairs["score"].to_numpy(float))
+    result: Any = stats.pearsonr(pairs["mean"].to_numpy(float), pairs["score"].to_numpy(float))
     interval = result.confidence_interval(0.95)
     return Interval(float(result.statistic), float(interval.low), float(interval.high))
 
 
-def _spearman(pairs: pd.DataFrame) -> Interval:
+def _spearman(pairs: Frame) -> Interval:
     """Spearman's ρ; its interval by Fisher's transformation with Bonett and Wright's variance (1 + ρ²/2)/(n - 3)."""
     from scipy import stats
 
     if not _defined(pairs):
         return Interval(np.nan, np.nan, np.nan)
-    rho = float(stats.spearmanr(pairs["mean"], pairs["score"]).statistic)
+    ranks: Any = stats.spearmanr(pairs["mean"], pairs["score"])
+    rho = float(ranks.statistic)
     half = stats.norm.ppf(0.975) * np.sqrt((1 + rho**2 / 2) / (len(pairs) - 3))
     centre = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
     return Interval(rho, float(np.tanh(centre - half)), float(np.tanh(centre + half)))
 
 
-def _within(pairs: pd.DataFrame) -> float:
+def _within(pairs: Frame) -> float:
     """Spearman's ρ of the arms at one step of one experiment, averaged: free of what training does to all of them."""
     from scipy import stats
 
     groups = [group for _, group in pairs.groupby([*REPLICATE, "step"]) if _defined(group)]
-    values = [float(stats.spearmanr(group["mean"], group["score"]).statistic) for group in groups]
-    return float(np.mean(values)) if values else float("nan")
+    ranks: list[Any] = [stats.spearmanr(group["mean"], group["score"]) for group in groups]
+    return float(np.mean([each.statistic for each in ranks])) if ranks else float("nan")

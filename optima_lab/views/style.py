@@ -100,8 +100,8 @@ def style() -> Iterator[None]:
     """The project's look for what is drawn or saved inside; outside, matplotlib is as it was."""
     from matplotlib import rc_context, rcParamsDefault
 
-    clean = {key: value for key, value in rcParamsDefault.items() if not key.startswith("backend")}
-    with rc_context(clean | dict(_RC)):
+    look: Any = {key: value for key, value in rcParamsDefault.items() if not key.startswith("backend")} | dict(_RC)
+    with rc_context(look):
         yield
 
 
@@ -201,7 +201,7 @@ def origin(path: Path) -> dict[str, Any]:
 
 
 def show(paths: list[Path], about: str = "") -> "Image":
-    """The saved PNG for a notebook's output: what one sees is what was saved. `about` is its text for screen readers."""
+    """The saved PNG for a notebook's output: what one sees is what was saved. `about` is for screen readers."""
     from IPython.display import Image
 
     png = next(path for path in paths if path.suffix == ".png")

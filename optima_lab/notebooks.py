@@ -1,0 +1,274 @@
+"""Running notebooks: typed parameters, whole results or none, and one line for what went wrong.
+
+A notebook's parameters are the annotated assignments of its cell tagged `parameters`; they are read as syntax and never
+evaluated. A notebook whose bytes, parameters, library and records are those of its last success is not run again.
+"""
+
+import ast
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from multiprocessing import active_children, get_context
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+from optima_lab.config import Value, cast
+from optima_lab.errors import ConfigError, NotebookError, OptimaError, nearest
+from optima_lab.progress import progress
+from optima_lab.views.readings import readings
+
+KINDS: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A notebook to run: where its result goes, its parameters, and what stands for the records that it reads."""
+
+    notebook: Path
+    output: Path
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job: `error` is one line, empty on success; `skipped` where nothing had changed."""
+
+    job: Job
+    seconds: float
+    error: str = ""
+    skipped: bool = False
+
+
+def go_home() -> Path:
+    """From `notebooks/` change to the repository's root, so that `runs` and `figures` mean the same by hand."""
+    here = Path.cwd()
+    if here.name == "notebooks" and (here.parent / "optima_lab").is_dir():
+        os.chdir(here.parent)
+    return Path.cwd()
+
+
+def parameters(notebook: Path | str) -> dict[str, tuple[type, Value]]:
+    """The type and default of every parameter of a notebook, read without running anything.
+
+    Raises NotebookError for a missing or broken notebook, a missing cell, or a parameter without a plain annotation.
+    """
+    path = Path(notebook)
+    cells = [cell for cell in _read(path)["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    if not cells:
+        raise NotebookError(f"{path.name} must have a cell tagged 'parameters', found none")
+    try:
+        statements = ast.parse(cells[0]["source"]).body
+    except SyntaxError as error:
+        raise NotebookError(f"{path.name}: the cell 'parameters' is no Python: {error.msg}") from error
+    return dict(_parameter(path, statement) for statement in statements if not _is_text(statement))
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _parameter(path: Path, statement: ast.stmt) -> tuple[str, tuple[type, Value]]:
+    match statement:
+        case ast.AnnAssign(ast.Name(name), ast.Name(kind), ast.expr() as value) if kind in KINDS:
+            try:
+                return name, (KINDS[kind], cast(KINDS[kind], ast.literal_eval(value), name))
+            except ValueError as error:
+                raise NotebookError(f"{path.name}: default of {name} must be a plain {kind}: {error}") from error
+    came = ast.unparse(statement).splitlines()[0]
+    raise NotebookError(
+        f"{path.name}: parameters must read like 'seeds: int = 1' (int, float, str, bool), got {came!r}"
+    )
+
+
+def check_parameters(notebook: Path | str, given: Mapping[str, Any]) -> dict[str, Value]:
+    """`given` with the types that the notebook declares; '007' stays text where text is declared.
+
+    Raises ConfigError for an unknown name or a wrong type.
+    """
+    known = parameters(notebook)
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"{Path(notebook).name} has no parameter {name!r}{nearest(name, list(known))}")
+    plain = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
+    return {name: cast(known[name][0], value, name) for name, value in plain.items()}
+
+
+def execute(notebook: Path | str, output: Path | str, given: Mapping[str, Any], fingerprint: str = "") -> Path:
+    """Run a notebook with these parameters in the current directory and keep it at `output`, whole or not at all.
+
+    While it runs it is `output` + '.part'; if a cell fails it is kept as '<name>.failed.ipynb' beside `output`, whose
+    older version stays. Nothing is run where nothing has changed since the last success (see `unchanged`).
+
+    Raises ConfigError for parameters, NotebookError in one line (notebook, parameters, cell, error) for a failed run.
+    """
+    source, target = Path(notebook), Path(output)
+    typed = check_parameters(source, given)
+    key = _key(source, typed, fingerprint)
+    if unchanged(target, key):
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part, failed = target.with_name(target.name + ".part"), failed_name(target)
+    started = perf_counter()
+    try:
+        _papermill(source, part, typed)
+    except Exception as error:
+        line = _one_line(f"{source.name} ({_words(typed)}): {_told(error)}")
+        _finish(part, failed, {"error": line})
+        raise NotebookError(line) from error
+    drawn = [reading.name for reading in readings(_read(part)) if (target.parent / f"{reading.name}.png").exists()]
+    _finish(part, target, {"key": key, "seconds": round(perf_counter() - started, 1), "figures": drawn})
+    failed.unlink(missing_ok=True)
+    return target
+
+
+def execute_all(jobs: Sequence[Job], workers: int = 2) -> list[Result]:
+    """Run notebooks, `workers` at a time, with a bar; a failure ends its own notebook only. Results in order of jobs.
+
+    Raises ConfigError for wrong parameters of any job before running one.
+    """
+    for job in jobs:
+        check_parameters(job.notebook, job.parameters)
+    todo = [n for n, job in enumerate(jobs) if not _is_unchanged(job)]
+    results = {n: Result(job, 0.0, skipped=True) for n, job in enumerate(jobs) if n not in todo}
+    others = set(active_children())
+    with ProcessPoolExecutor(max(1, min(workers, len(todo))), get_context("spawn")) as pool:
+        try:
+            futures = {pool.submit(_attempt, jobs[n]): n for n in todo}
+            for future in progress(as_completed(futures), "notebooks", len(futures)):
+                results[futures[future]] = future.result()
+        except BaseException:  # Ctrl-C above all: stop the workers, whose kernels end with them
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in set(active_children()) - others:
+                child.terminate()
+            raise
+    return [results[n] for n in range(len(jobs))]
+
+
+def _attempt(job: Job) -> Result:
+    started = perf_counter()
+    try:
+        execute(job.notebook, job.output, job.parameters, job.fingerprint)
+        return Result(job, perf_counter() - started)
+    except OptimaError as error:
+        return Result(job, perf_counter() - started, error=str(error))
+    except OSError as error:
+        return Result(job, perf_counter() - started, error=f"{job.notebook.name}: {error}")
+
+
+def failed_name(output: Path) -> Path:
+    """Where a notebook that failed is kept."""
+    return output.with_name(output.stem + ".failed.ipynb")
+
+
+def unchanged(output: Path, key: str) -> bool:
+    """Whether `output` is the last success of the same question and the figures that it drew are still there."""
+    if not output.exists() or failed_name(output).exists():
+        return False
+    try:
+        known = _read(output)["metadata"].get("optima_lab", {})
+    except NotebookError:
+        return False
+    return known.get("key") == key and all((output.parent / f"{name}.png").exists() for name in known["figures"])
+
+
+def _is_unchanged(job: Job) -> bool:
+    return unchanged(job.output, _key(job.notebook, check_parameters(job.notebook, job.parameters), job.fingerprint))
+
+
+def _key(notebook: Path, typed: Mapping[str, Value], fingerprint: str) -> str:
+    """A hash of all that a notebook's result depends on: itself, its parameters, the library, the records."""
+    digest = sha256(notebook.read_bytes())
+    digest.update(json.dumps([sorted(typed.items()), fingerprint], default=str).encode())
+    for path in sorted((ROOT / "optima_lab").rglob("*")):
+        if path.suffix in {".py", ".js", ".csv", ".css"}:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> Any:
+    try:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(notebook["cells"], list) and notebook["nbformat"] == 4:
+            return _joined(notebook)
+    except OSError as error:
+        raise NotebookError(f"{path}: no such notebook ({error.strerror or error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotebookError(f"{path} is no notebook: {error}") from error
+    raise NotebookError(f"{path} must be a notebook of format 4, got {notebook.get('nbformat')!r}")
+
+
+def _joined(notebook: Any) -> Any:
+    """Cell sources as one text each (the format allows lists of lines)."""
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"])
+    return notebook
+
+
+def _papermill(source: Path, part: Path, typed: Mapping[str, Value]) -> None:
+    """Run once, and once more where the kernel died before it said anything (a hiccup of its start)."""
+    import nbformat
+
+    with _silence():
+        from papermill import execute_notebook
+
+        for attempt in (1, 2):
+            try:
+                node = nbformat.from_dict(_read(source))  # a node, not a path: papermill would format braces in paths
+                target = str(part).replace("{", "{{").replace("}", "}}")
+                quiet = {"progress_bar": False, "extra_arguments": ["--log-level=40"]}
+                execute_notebook(node, target, dict(typed), kernel_name="python3", language="python", **quiet)
+                return
+            except RuntimeError as error:
+                if attempt == 2 or "Kernel died before replying" not in str(error):
+                    raise
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """No log lines and no warnings of papermill's own: what matters is raised."""
+    logger = logging.getLogger("papermill")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with catch_warnings():
+            simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _finish(part: Path, target: Path, known: Mapping[str, Any]) -> None:
+    """Note what is known in the notebook's metadata and give it its name."""
+    if part.exists():
+        notebook = _read(part)
+        notebook["metadata"]["optima_lab"] = dict(known)
+        part.write_text(json.dumps(notebook, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        os.replace(part, target)
+
+
+def _words(typed: Mapping[str, Value]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in typed.items()) or "no parameters"
+
+
+def _told(error: Exception) -> str:
+    """'cell In [4]: ValueError: what it says', or what ended the run outside of a cell."""
+    if hasattr(error, "ename"):
+        count, name, text = (getattr(error, key) for key in ("exec_count", "ename", "evalue"))
+        return f"cell In [{count}]: {name}: {text}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _one_line(text: str) -> str:
+    """Without colours and line breaks, at most 400 characters."""
+    line = " ".join(re.sub("\x1b\\[[0-9;]*m", "", text).split())
+    return line if len(line) <= 400 else line[:399] + "…"

@@ -1,0 +1,182 @@
+"""The table of results: as numbers, as 80 columns of text, as HTML. The paper's numbers stand beside, never mixed in.
+
+Rows are examples, baselines, teacher and strategies; a column is a task.
+"""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from optima_lab.config import TASKS
+from optima_lab.errors import RecordError
+from optima_lab.views import statistics
+from optima_lab.views.statistics import Frame
+from optima_lab.views.style import DISPLAY, in_order
+
+COLUMNS = ["task", "kind", "name", "mean", "sd", "n"]
+FILE = "results.csv"
+_NAME, _CELL = 24, 14  # characters: 24 + 4 tasks × 14 = 80
+REPORTED = "Reported in the paper, not measured here: CoCa-Large → CoCa-Tiny12 on the full data; median ± sd of 5 seeds"
+
+
+class Summary(Protocol):
+    """What the table needs to know of an experiment."""
+
+    task: str
+    summary: Mapping[str, Any]
+
+
+def results(runs: Frame, experiments: Sequence[Summary]) -> Frame:
+    """One row for each number: task, kind (examples, baseline, teacher, strategy), name, mean, sd (over seeds), n.
+
+    Runs without a finite test score count as missing; scores are in per cent, CIDEr × 100.
+    """
+    rows: list[dict[str, Any]] = []
+    for task in [name for name in TASKS if name in {e.task for e in experiments}]:
+        summaries = [e.summary for e in experiments if e.task == task]
+        for kind, name, values in _facts(summaries):
+            rows.append({"task": task, "kind": kind, "name": name} | _spread(values))
+        ours = runs[runs["task"] == task]
+        for name in in_order(ours["strategy"]):
+            values = ours.loc[ours["strategy"] == name, "score_test"].astype(float).tolist()
+            rows.append({"task": task, "kind": "strategy", "name": name} | _spread(values))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _facts(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[float]]]:
+    """(kind, name, value of each seed) of what is known before any student is trained."""
+    facts = [
+        ("examples", split, [s["counts"].get(split, np.nan) for s in summaries]) for split in ("train", "dev", "test")
+    ]
+    named = sorted({s["baseline"]["name"] for s in summaries if s.get("baseline")})
+    for name in named:
+        found = [s["baseline"]["score"] for s in summaries if s["baseline"]["name"] == name]
+        facts.append(("baseline", f"{name} baseline", found))
+    words = [s["text_only"] for s in summaries if s.get("text_only") is not None]
+    if words:
+        facts.append(("baseline", "text only", [w["score"] if isinstance(w, Mapping) else w for w in words]))
+    facts.append(("teacher", "teacher", [s.get("teacher", {}).get("score_test", np.nan) for s in summaries]))
+    return facts
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    finite = np.asarray([value for value in values if value is not None and np.isfinite(value)], float)
+    sd = float(finite.std(ddof=1)) if len(finite) > 1 else np.nan
+    return {"mean": float(finite.mean()) if len(finite) else np.nan, "sd": sd, "n": len(finite)}
+
+
+def reported(tasks: Sequence[str] = tuple(TASKS), model: str = "CoCa-Tiny12") -> Frame:
+    """The paper's own rows of Tables 1 and 4 in the form of `results`; kind is 'reported (paper)'."""
+    rows = []
+    for task in tasks:
+        for name in ("teacher", "Img+Txt+Multi", "OPTIMA"):
+            mean = statistics.paper_score(task, name, model)
+            sd = np.nan if name == "teacher" else statistics.paper_score(task, name, model, "sd")
+            rows.append({"task": task, "kind": "reported (paper)", "name": name, "mean": mean, "sd": sd, "n": 5})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def text(table: Frame) -> str:
+    """`results` in at most 80 columns, a column for each task, with the paper's numbers in a block of their own."""
+    tasks = _tasks(table)
+    head = _line("", [TASKS[task].title for task in tasks])
+    unit = _line("test score", [_short_unit(task) for task in tasks])
+    rule = "-" * (_NAME + _CELL * len(tasks))
+    ours = [_line(name, cells) for name, cells in _grid(table, tasks)]
+    paper = [_line(name, cells) for name, cells in _grid(reported(tasks), tasks)]
+    about = [
+        "Reported in the paper, not measured here (CoCa-Large → CoCa-Tiny12, full",
+        "data, median ± sd of 5 seeds):",
+    ]
+    return "\n".join([head, unit, rule, *ours, "", *_explain(table), "", *about, *paper])
+
+
+def _explain(table: Frame) -> list[str]:
+    seeds = int(table.loc[table["kind"] == "teacher", "n"].max()) if len(table) else 0
+    if seeds < 2:
+        return ["One seed: no spread. A dash: not recorded."]
+    return [f"Mean ± standard deviation over {seeds} seeds, or over (n) where fewer finished."]
+
+
+def html(table: Frame) -> str:
+    """`results` as an HTML table and the paper's numbers as a second one; every text escaped."""
+    tasks = _tasks(table)
+    about = " ".join(_explain(table))
+    return _html(table, tasks, f"Measured here. {about}", "results") + _html(
+        reported(tasks), tasks, REPORTED, "results reported"
+    )
+
+
+def _html(table: Frame, tasks: Sequence[str], caption: str, css: str) -> str:
+    def row(tag: str, name: str, cells: Sequence[str]) -> str:
+        scope = "col" if tag == "th" else "row"
+        inside = "".join(f"<{tag}{' scope=col' if tag == 'th' else ''}>{escape(cell)}</{tag}>" for cell in cells)
+        first = f"<th scope={scope}>{escape(name)}</th>" if name else "<td></td>"
+        return f"<tr>{first}{inside}</tr>\n"
+
+    head = row("th", "", [f"{TASKS[task].title}: {TASKS[task].metric}" for task in tasks])
+    body = "".join(row("td", name, cells) for name, cells in _grid(table, tasks))
+    caption = f"<caption>{escape(caption)}</caption>"
+    return f'<table class="{css}">{caption}\n<thead>{head}</thead>\n<tbody>{body}</tbody></table>\n'
+
+
+def _tasks(table: Frame) -> list[str]:
+    return [task for task in TASKS if task in set(table["task"])]
+
+
+def _grid(table: Frame, tasks: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """(row name, a cell for each task) in the order of first appearance, strategies in figure order."""
+    names = list(dict.fromkeys(table.loc[table["kind"] != "strategy", "name"]))
+    names += in_order(table.loc[table["kind"] == "strategy", "name"])
+    seeds = table[table["kind"] == "teacher"].set_index("task")["n"].to_dict()
+    indexed = {(row["task"], row["name"]): row for _, row in table.iterrows()}
+    label = {"train": "n train", "dev": "n dev", "test": "n test"} | dict(DISPLAY)
+    return [
+        (str(label.get(name, name)), [_cell(indexed.get((task, name)), seeds.get(task, 0)) for task in tasks])
+        for name in names
+    ]
+
+
+def _cell(row: Any, seeds: int) -> str:
+    if row is None or not np.isfinite(row["mean"]):
+        return "–"
+    if row["kind"] == "examples":
+        return f"{row['mean']:.0f}"
+    digits = 2 if row["kind"].startswith("reported") and np.isfinite(row["sd"]) else 1
+    spread = f" ± {row['sd']:.{digits}f}" if np.isfinite(row["sd"]) else ""
+    fewer = f" ({row['n']:.0f})" if row["kind"] == "strategy" and row["n"] < seeds else ""
+    return f"{row['mean']:.1f}{spread.replace(' ', '') if fewer else spread}{fewer}"
+
+
+def _short_unit(task: str) -> str:
+    return {"vqa": "accuracy %", "coco": "CIDEr x 100"}.get(task, "accuracy %")
+
+
+def _line(name: str, cells: Sequence[str]) -> str:
+    return (f"{name:<{_NAME}}" + "".join(f"{cell:>{_CELL}}" for cell in cells)).rstrip()
+
+
+def save(table: Frame, folder: Path | str) -> Path:
+    """Keep `results` as `folder/results.csv`, where the gallery finds it. Raises RecordError where it cannot."""
+    path = Path(folder) / FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        table.to_csv(part, index=False)
+        part.replace(path)
+    except OSError as error:
+        raise RecordError(f"cannot write table {path}: {error.strerror or error}") from error
+    return path
+
+
+def load(folder: Path | str) -> Frame:
+    """The table that `save` kept; empty where there is none or it is no such table."""
+    try:
+        table = pd.read_csv(Path(folder) / FILE, keep_default_na=False, na_values={"mean": "", "sd": ""})
+    except (OSError, ValueError):
+        return pd.DataFrame(columns=COLUMNS)
+    return table[COLUMNS] if set(COLUMNS) <= set(table.columns) else pd.DataFrame(columns=COLUMNS)
