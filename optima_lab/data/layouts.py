@@ -1,10 +1,14 @@
-"""The embedded world in the official layouts, one writer per task: the mirror image of `formats`."""
+"""The embedded world in the official layouts, one writer per task: the mirror image of `formats`.
+
+A writer is an iterator that has written one more scene (pair of scenes for NLVR2) at every step.
+"""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from random import Random
+from zlib import Z_HUFFMAN_ONLY
 
 from PIL import Image
 
@@ -15,14 +19,13 @@ from optima_lab.data.scenes import World, said_about
 from optima_lab.data.sentences import NLVR2, SNLI_VE, VQA, Said
 from optima_lab.data.things import Scene, draw_pair, draw_scene
 
-Tick = Callable[[], object]
 _SYNONYMS = {"umbrella": "parasol", "horse": "knight", "note": "music note", "pink": "purple", "yellow": "gold"}
 
 
 def _save(scene: Scene, world: World, path: Path) -> None:
     image = Image.fromarray(render(scene, world.picture_px))
     if path.suffix == ".png":
-        image.save(path, compress_level=1)
+        image.save(path, compress_level=1, compress_type=Z_HUFFMAN_ONLY)  # noise has nothing to repeat
     else:
         image.save(path, quality=95, subsampling=0)
 
@@ -38,7 +41,7 @@ def _write_lines(path: Path, records: list[dict[str, object]]) -> None:
 # --- VQA v2 -----------------------------------------------------------------------------------------------------------
 
 
-def _write_vqa(root: Path, world: World, tick: Tick) -> None:
+def _write_vqa(root: Path, world: World) -> Iterator[None]:
     """train2014 holds the train and the dev split: picture numbers are chosen so that the reader parts them again."""
     for subset, splits in (("train2014", ("train", "dev")), ("val2014", ("test",))):
         (root / subset).mkdir()
@@ -54,7 +57,7 @@ def _write_vqa(root: Path, world: World, tick: Tick) -> None:
                     key = {"image_id": image, "question_id": image * 1000 + index}
                     questions.append({**key, "question": sentence.text})
                     annotations.append({**key, **_annotation(people, kind, sentence)})
-                tick()
+                yield
         about = {"info": {"description": "embedded world", "version": "2.0"}, "data_subtype": subset}
         name = f"{subset}_annotations.json"
         _write_json(root / f"v2_OpenEnded_mscoco_{subset}_questions.json", {**about, "questions": questions})
@@ -94,7 +97,7 @@ def _other_answer(people: Random, sentence: Said) -> str:
 # --- SNLI-VE ----------------------------------------------------------------------------------------------------------
 
 
-def _write_snli_ve(root: Path, world: World, tick: Tick) -> None:
+def _write_snli_ve(root: Path, world: World) -> Iterator[None]:
     (root / "flickr30k_images").mkdir()
     for first, split in enumerate(("train", "dev", "test"), start=1):
         lines: list[dict[str, object]] = []
@@ -116,7 +119,7 @@ def _write_snli_ve(root: Path, world: World, tick: Tick) -> None:
                         "sentence2": sentence.text,
                     }
                 )
-            tick()
+            yield
         _write_lines(root / f"snli_ve_{split}.jsonl", lines)
 
 
@@ -128,7 +131,7 @@ def _snli_ve_scene(random: Random) -> tuple[Scene]:
 # --- NLVR2 ------------------------------------------------------------------------------------------------------------
 
 
-def _write_nlvr2(root: Path, world: World, tick: Tick) -> None:
+def _write_nlvr2(root: Path, world: World) -> Iterator[None]:
     for split, file in (("train", "train"), ("dev", "dev"), ("test", "test1")):
         folder = root / "images" / file
         for directory in range(100) if split == "train" else ("",):
@@ -142,14 +145,14 @@ def _write_nlvr2(root: Path, world: World, tick: Tick) -> None:
             for index, (_, sentence) in enumerate(said):
                 name = f"{file}-{number}-0-{index}"
                 lines.append({"identifier": name, "sentence": sentence.text, "label": sentence.answer, **directory})
-            tick()
+            yield
         _write_lines(root / f"{file}.json", lines)
 
 
 # --- COCO captions ----------------------------------------------------------------------------------------------------
 
 
-def _write_coco(root: Path, world: World, tick: Tick) -> None:
+def _write_coco(root: Path, world: World) -> Iterator[None]:
     images: list[dict[str, object]] = []
     numbers = count(1)
     for split, part, subset in (
@@ -171,7 +174,7 @@ def _write_coco(root: Path, world: World, tick: Tick) -> None:
             ]
             place = {"filepath": subset, "filename": file, "split": part}
             images.append({**place, "cocoid": number, "imgid": number, "sentences": sentences})
-            tick()
+            yield
     _write_json(root / "dataset_coco.json", {"dataset": "coco", "images": images})
 
 

@@ -39,14 +39,17 @@ def render(scene: Scene, picture_px: int = 48) -> np.ndarray:
     random = np.random.default_rng(scene.look)
     background = random.integers(222, 252, 3).astype(np.float32)
     places = random.random((len(scene.things), 4))
-    canvas = background + random.standard_normal((picture_px, picture_px, 3), np.float32) * np.float32(_NOISE)
+    values = 3 * picture_px**2
+    noise = _noise(max(1 << 20, 2 * values))
+    start = random.integers(len(noise) - values)
+    canvas = background + noise[start : start + values].reshape(picture_px, picture_px, 3)
     for thing, (down, across, size, light) in zip(scene.things, places, strict=True):
         mask = _mask(thing.shape, round(_SIZES[int(size * len(_SIZES))] * picture_px / 3))
         row, column = divmod(thing.cell, 3)
         top, left = _edge(row + down, row, picture_px, len(mask)), _edge(column + across, column, picture_px, len(mask))
         patch = canvas[top : top + len(mask), left : left + len(mask)]
         patch += mask[..., None] * (np.asarray(RGB[thing.colour], np.float32) + np.float32(24 * light - 12) - patch)
-    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+    return np.clip(canvas + np.float32(0.5), 0, 255).astype(np.uint8)
 
 
 def _edge(position: float, cell: int, picture_px: int, side: int) -> int:
@@ -54,6 +57,12 @@ def _edge(position: float, cell: int, picture_px: int, side: int) -> int:
     cell_px = picture_px / 3
     room = cell_px - side + cell_px / 12
     return min(max(0, round(cell * cell_px - cell_px / 24 + room * (position - cell))), picture_px - side)
+
+
+@cache
+def _noise(values: int) -> np.ndarray:
+    """One long strip of pixel noise, float32 (values,), of which every picture shows some piece."""
+    return np.random.default_rng(0).standard_normal(values, np.float32) * np.float32(_NOISE)
 
 
 @cache

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from optima_lab.data.checks import shown
 from optima_lab.errors import DataError
+from optima_lab.progress import progress
 
 PIXEL_LIMIT = 64_000_000
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP")  # by content, whatever the name; others bring more code than pictures
@@ -99,7 +99,7 @@ def _fill(images: np.ndarray, paths: Sequence[Path], size: int, strict: bool) ->
         warnings.simplefilter("ignore", UserWarning)  # oddities of metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         results = pool.map(one, range(len(paths)))
-        for index, error in enumerate(tqdm(results, "pictures", len(paths), leave=False, delay=2, unit="")):
+        for index, error in enumerate(progress(results, "read pictures", len(paths))):
             if error is not None and strict:
                 pool.shutdown(cancel_futures=True)
                 raise error

@@ -13,12 +13,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from random import Random
 
-from tqdm import tqdm
-
 from optima_lab.data.paint import render
 from optima_lab.data.sentences import Form, Said
 from optima_lab.data.things import Scene, draw_scene
 from optima_lab.errors import ConfigError, DataError
+from optima_lab.progress import progress
 
 __all__ = ["World", "render", "sample_scenes", "write_world"]
 TASKS = ("vqa", "snli_ve", "nlvr2", "coco")
@@ -66,21 +65,27 @@ class Balance:
         taken, forms = set(taken), list(self._forms)
         while forms:
             form = self._random.choices(forms, [form.weight for form in forms])[0]
-            ahead = [(self._ahead(said), said) for said in form.about(*scenes) if said.text not in taken]
-            least = min((lead for lead, _ in ahead), default=_LEAD)
-            if least < _LEAD:
-                said = self._random.choice([said for lead, said in ahead if lead == least])
+            said = self._least_ahead([said for said in form.about(*scenes) if said.text not in taken])
+            if said is not None:
                 self._said[said.text, said.answer] += 1
                 return form.kind, said
             forms.remove(form)
         return None
 
-    def _ahead(self, said: Said) -> int:
-        """How many times more the sentence has had this answer than its rarest one."""
-        return self._said[said.text, said.answer] - min(self._said[said.text, answer] for answer in said.answers)
+    def _least_ahead(self, sentences: list[Said]) -> Said | None:
+        """A sentence, drawn at random among those whose answer leads its rarest other answer least."""
+        best, least = None, _LEAD
+        while sentences and least > 0:
+            place = self._random.randrange(len(sentences))
+            said, sentences[place] = sentences[place], sentences[-1]
+            sentences.pop()
+            lead = self._said[said.text, said.answer] - min(self._said[said.text, answer] for answer in said.answers)
+            if lead < least:
+                best, least = said, lead
+        return best
 
 
-Writer = Callable[[Path, World, Callable[[], object]], None]
+Writer = Callable[[Path, World], Iterator[None]]
 
 
 def write_world(folder: str | Path, world: World | None = None, tasks: Sequence[str] = TASKS) -> Path:
@@ -95,10 +100,8 @@ def write_world(folder: str | Path, world: World | None = None, tasks: Sequence[
         if task not in WRITERS:
             raise ConfigError(f"tasks must be among {', '.join(TASKS)}; got {task!r}")
     missing = [task for task in tasks if not _is_finished(folder / task, world)]
-    total = len(missing) * sum(world.scenes(split) for split in ("train", "dev", "test"))
-    with tqdm(total=total, desc="scenes", unit="", leave=False, delay=2) as bar:
-        for task in missing:
-            _write_task(folder / task, world, WRITERS[task], bar.update)
+    for task in missing:
+        _write_task(folder / task, world, WRITERS[task])
     return folder
 
 
@@ -118,11 +121,13 @@ def _is_finished(target: Path, world: World) -> bool:
     return True
 
 
-def _write_task(target: Path, world: World, writer: Writer, tick: Callable[[], object]) -> None:
+def _write_task(target: Path, world: World, writer: Writer) -> None:
+    total = world.scenes_train + world.scenes_dev + world.scenes_test
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)
-        writer(part, world, tick)
+        for _ in progress(writer(part, world), f"write {target.name} scenes", total):
+            pass
         (part / _MANIFEST).write_text(json.dumps(_manifest(world), indent=1) + "\n")
         try:
             part.rename(target)

@@ -7,6 +7,7 @@ A claim is True, False, or None: undecidable, because it depends on what is unde
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from optima_lab.data.things import BOTTOM, BOX, COLOURS, GREY, LEFT, RIGHT, SHAPES, TOP, Scene, Thing
 
@@ -21,8 +22,7 @@ _REGIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(NamedTuple):
     """A sentence about a picture, its answer, and all answers that this very sentence has in other pictures."""
 
     text: str
