@@ -113,6 +113,7 @@ def execute(notebook: Path | str, output: Path | str, given: Mapping[str, Any], 
     """
     source, target = Path(notebook), Path(output)
     typed = check_parameters(source, given)
+    everything = {name: default for name, (_, default) in parameters(source).items()} | typed
     key = _key(source, typed, fingerprint)
     if unchanged(target, key):
         return target
@@ -123,10 +124,11 @@ def execute(notebook: Path | str, output: Path | str, given: Mapping[str, Any], 
         _papermill(source, part, typed)
     except Exception as error:
         line = _one_line(f"{source.name} ({_words(typed)}): {_told(error)}")
-        _finish(part, failed, {"error": line})
+        _finish(part, failed, {"error": line, "parameters": everything})
         raise NotebookError(line) from error
     drawn = [reading.name for reading in readings(_read(part)) if (target.parent / f"{reading.name}.png").exists()]
-    _finish(part, target, {"key": key, "seconds": round(perf_counter() - started, 1), "figures": drawn})
+    seconds = round(perf_counter() - started, 1)
+    _finish(part, target, {"key": key, "seconds": seconds, "figures": drawn, "parameters": everything})
     failed.unlink(missing_ok=True)
     return target
 

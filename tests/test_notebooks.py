@@ -113,7 +113,7 @@ def test_a_failure_is_one_line_and_keeps_the_earlier_result(tmp_path: Path) -> N
     line = str(raised.value)
     assert line == "a.ipynb (seeds=2): cell In [4]: ValueError: broken in two lines"
     failed = tmp_path / "out" / "a.failed.ipynb"
-    assert json.loads(failed.read_text())["metadata"]["optima_lab"] == {"error": line}
+    assert json.loads(failed.read_text())["metadata"]["optima_lab"]["error"] == line
     assert printed(failed) == "2\n"
     assert output.read_bytes() == before
     assert not list(output.parent.glob("*.part"))
