@@ -7,6 +7,7 @@ training run is the one that is simulated and replayed.
 
 import os
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -102,14 +103,25 @@ def best(scores: np.ndarray) -> Selection:
     return Selection(scores.argmax(axis=1), scores)
 
 
-def rows(arm: np.ndarray) -> np.ndarray:
-    """int64 (R,): 0 … R−1, to index (R, K) arrays as `array[rows(arm), arm]`."""
-    return np.arange(arm.shape[0])
+def cells(state: State, arm: np.ndarray) -> np.ndarray:
+    """int64 (R,): where each replication's arm lies in `array.ravel()` of an (R, K) array.
+
+    One flat index is twice as fast as a pair. A state's arrays are C-contiguous, so `ravel()` is a view of them.
+    """
+    return row_starts(*state["plays"].shape) + arm
 
 
-def count_play(state: State, arm: np.ndarray) -> None:
+@lru_cache(maxsize=8)
+def row_starts(replications: int, arms: int) -> np.ndarray:
+    """0, K, 2K, …: where the rows of an (R, K) array start."""
+    starts = np.arange(replications) * arms
+    starts.flags.writeable = False
+    return starts
+
+
+def count_play(state: State, cell: np.ndarray) -> None:
     """n_a ← n_a + 1 and one more round, in place."""
-    state["plays"][rows(arm), arm] += 1
+    state["plays"].ravel()[cell] += 1
     state["round"] += 1
 
 

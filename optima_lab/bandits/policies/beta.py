@@ -11,12 +11,12 @@ from optima_lab.bandits.policies.base import (
     Selection,
     State,
     best,
+    cells,
     count_play,
     counters,
     require,
     require_fraction,
     require_positive,
-    rows,
 )
 from optima_lab.bandits.policies.discount import discount
 from optima_lab.bandits.policies.window import slide, window_arrays
@@ -53,8 +53,9 @@ class BetaThompson(Policy):
         return best(draw_beta(state["success"], state["plays"], self.prior, self.reward_max, generator))
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        state["success"][rows(arm), arm] += in_range(reward, self.reward_max)
-        count_play(state, arm)
+        cell = cells(state, arm)
+        state["success"].ravel()[cell] += in_range(reward, self.reward_max)
+        count_play(state, cell)
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,10 @@ class DiscountedBetaThompson(Policy):
         return best(draw_beta(state["success"], state["plays"], self.prior, self.reward_max, generator))
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        gained = in_range(reward, self.reward_max)
+        gained, cell = in_range(reward, self.reward_max), cells(state, arm)
         state["success"] *= self.decay
-        state["success"][rows(arm), arm] += gained
-        discount(state, arm, self.decay)
+        state["success"].ravel()[cell] += gained
+        discount(state, cell, self.decay)
 
 
 @dataclass(frozen=True)

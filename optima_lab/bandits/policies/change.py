@@ -9,12 +9,12 @@ from optima_lab.bandits.policies.base import (
     Policy,
     Selection,
     State,
+    cells,
     count_play,
     counters,
     require,
     require_fraction,
     require_positive,
-    rows,
 )
 from optima_lab.bandits.policies.ema import move_mean
 from optima_lab.bandits.policies.ucb import bonus
@@ -70,20 +70,20 @@ class CusumUcb(Policy):
         return Selection(np.where(explore, random_arm, scores.argmax(axis=1)), scores)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        index = rows(arm), arm
-        move_mean(state, arm, reward, 1 / (state["plays"][index] + 1))
-        count_play(state, arm)
-        state["alarm"] = self.watch(state, index, reward / self.bound)
+        cell = cells(state, arm)
+        move_mean(state, cell, reward, 1 / (state["plays"].ravel()[cell] + 1))
+        count_play(state, cell)
+        state["alarm"] = self.watch(state, cell, reward / self.bound)
         restart = np.flatnonzero(state["alarm"])
         for name in ("plays", "mean", "base", "rise", "fall"):
             state[name][restart, arm[restart]] = 0.0
 
-    def watch(self, state: State, index: tuple[np.ndarray, np.ndarray], y: np.ndarray) -> np.ndarray:
+    def watch(self, state: State, cell: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Move the two sums of the arms just played, in place; True (R,) where one passes the threshold."""
-        warm = state["plays"][index] <= self.warmup
-        state["base"][index] += np.where(warm, y, 0.0)
-        excess = np.where(warm, 0.0, y - state["base"][index] / self.warmup)
-        for name, deviation in (("rise", excess), ("fall", -excess)):
-            walked = np.maximum(0.0, state[name][index] + deviation - self.slack)
-            state[name][index] = np.where(warm, 0.0, walked)
-        return (state["rise"][index] > self.threshold) | (state["fall"][index] > self.threshold)
+        plays, base, rise, fall = (state[name].ravel() for name in ("plays", "base", "rise", "fall"))
+        warm = plays[cell] <= self.warmup
+        base[cell] += np.where(warm, y, 0.0)
+        excess = np.where(warm, 0.0, y - base[cell] / self.warmup)
+        for walk, deviation in ((rise, excess), (fall, -excess)):
+            walk[cell] = np.where(warm, 0.0, np.maximum(0.0, walk[cell] + deviation - self.slack))
+        return (rise[cell] > self.threshold) | (fall[cell] > self.threshold)

@@ -11,6 +11,7 @@ from optima_lab.bandits.policies.base import (
     Selection,
     State,
     best,
+    cells,
     count_play,
     counters,
     initial_order,
@@ -18,7 +19,6 @@ from optima_lab.bandits.policies.base import (
     require,
     require_fraction,
     require_positive,
-    rows,
 )
 from optima_lab.bandits.policies.noise import learn_noise, noise, noise_arrays
 
@@ -63,20 +63,21 @@ class EmaThompson(Policy):
         return initial_selection(state) or best(self.posterior(state).draw(generator))
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        move_mean(state, arm, reward, ema_step(state, arm, self.decay))
-        count_play(state, arm)
+        cell = cells(state, arm)
+        move_mean(state, cell, reward, ema_step(state, cell, self.decay))
+        count_play(state, cell)
 
 
 @dataclass(frozen=True)
 class CalibratedEmaThompson(Policy):
     """OPTIMA whose posterior is as wide as the rewards' own noise says.
 
-        r̂_k ~ N(μ_k, σ̂² / (n_k + 1)),   σ̂² = Σ_s γ^(t−s) e_s² / Σ_s γ^(t−s)
+        r̂_k ~ N(μ_k, σ̂² / (n_k + 1)),   σ̂² = Σ_s γ^(t−s) ω_s² e_s² / Σ_s γ^(t−s) ω_s,   ω = 1 / (1 + v)
 
-    e is the surprise of a reward, (r − μ_a) / √(1 + v_a), before μ_a moves: v_a σ² is the variance of μ_a itself
-    (1/n for a plain average of n rewards; v ← γ² v + (1 − γ)² under Eq. 7), so that E[e²] = σ² while the means stand
-    still (`noise.py`). All arms share one σ̂, as they share the paper's 1. An arm's first reward has no surprise; until
-    one exists, σ̂ = scale. Everything else is EmaThompson's, its deafness after long runs included.
+    e = r − μ_a is the surprise of a reward before μ_a moves, and v σ² is the variance of μ_a itself (v = 1/n for the
+    plain average of n rewards; v ← γ² v + (1 − γ)² under Eq. 7), so that E[e²] = σ² (1 + v) while the means stand still
+    (`noise.py`). All arms share one σ̂, as they share the paper's 1. An arm's first reward has no surprise; until one
+    exists, σ̂ = scale. Everything else is EmaThompson's, its deafness after long runs included.
 
     Departure: the paper has σ̂ = 1, whatever the rewards' size.
     decay, initial_plays: as in EmaThompson.  scale: σ̂ before anything is known, in units of the reward.
@@ -92,8 +93,11 @@ class CalibratedEmaThompson(Policy):
         EmaThompson(self.decay, self.initial_plays, self.scale)
 
     def init(self, arms: int, replications: int, generator: np.random.Generator) -> State:
-        plain = EmaThompson(self.decay, self.initial_plays).init(arms, replications, generator)
-        return plain | noise_arrays(arms, replications)
+        state = EmaThompson(self.decay, self.initial_plays).init(arms, replications, generator)
+        state |= noise_arrays(arms, replications)
+        if self.initial_plays == 0:
+            state["spread"][:] = 0.0  # then Eq. 7 starts from 0 as if that were known, and never gets over its start
+        return state
 
     def posterior(self, state: State) -> Posterior:
         return Posterior(state["mean"], self.noise(state)[:, None] / np.sqrt(state["plays"] + 1))
@@ -102,28 +106,27 @@ class CalibratedEmaThompson(Policy):
         return initial_selection(state) or best(self.posterior(state).draw(generator))
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        step = ema_step(state, arm, self.decay)
-        known = state["plays"][rows(arm), arm] > 0
-        surprise = move_mean(state, arm, reward, step)
-        learn_noise(state, arm, surprise, step, known, self.decay)
-        count_play(state, arm)
+        cell = cells(state, arm)
+        step = ema_step(state, cell, self.decay)
+        surprise = move_mean(state, cell, reward, step)
+        learn_noise(state, cell, surprise, step, self.decay)
+        count_play(state, cell)
 
     def noise(self, state: State) -> np.ndarray:
         """σ̂ (R,): the estimated standard deviation of one reward, in units of the reward."""
         return noise(state, self.scale)
 
 
-def ema_step(state: State, arm: np.ndarray, decay: float) -> float | np.ndarray:
+def ema_step(state: State, cell: np.ndarray, decay: float) -> float | np.ndarray:
     """How far the coming reward moves its arm's mean: 1 − γ (Eq. 7), or 1/n while the initial plays are averaged."""
     if int(state["round"]) < state["order"].shape[1]:
-        return 1 / (state["plays"][rows(arm), arm] + 1)
+        return 1 / (state["plays"].ravel()[cell] + 1)
     return 1 - decay
 
 
-def move_mean(state: State, arm: np.ndarray, reward: np.ndarray, step: float | np.ndarray) -> np.ndarray:
+def move_mean(state: State, cell: np.ndarray, reward: np.ndarray, step: float | np.ndarray) -> np.ndarray:
     """μ_a ← μ_a + step (r − μ_a), in place; Eq. 7 with step = 1 − γ. Returns the surprise r − μ_a (R,)."""
-    index = rows(arm), arm
-    mean = state["mean"][index]
-    surprise = reward - mean
-    state["mean"][index] = mean + step * surprise
+    mean = state["mean"].ravel()
+    surprise = reward - mean[cell]
+    mean[cell] += step * surprise
     return surprise

@@ -10,11 +10,11 @@ from optima_lab.bandits.policies.base import (
     Policy,
     Selection,
     State,
+    cells,
     count_play,
     counters,
     require_fraction,
     require_positive,
-    rows,
 )
 from optima_lab.bandits.policies.beta import in_range
 
@@ -51,13 +51,13 @@ class Exp3S(Policy):
         return Selection(draw_arm(chance, generator), chance)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        index, arms = (rows(arm), arm), state["weight"].shape[1]
-        estimate = in_range(reward, self.reward_max) / self.chance(state)[index]
-        state["weight"][index] *= np.exp(self.exploration * estimate / arms)
+        cell, arms = cells(state, arm), state["weight"].shape[1]
+        estimate = in_range(reward, self.reward_max) / self.chance(state).ravel()[cell]
+        state["weight"].ravel()[cell] *= np.exp(self.exploration * estimate / arms)
         # The share is of the weights before this reward: they sum to 1.
         state["weight"] += e * self.share / arms
         state["weight"] /= state["weight"].sum(axis=1, keepdims=True)
-        count_play(state, arm)
+        count_play(state, cell)
 
     def chance(self, state: State) -> np.ndarray:
         """p (R, K): the probability of each arm in the coming round."""

@@ -11,6 +11,7 @@ from optima_lab.bandits.policies.base import (
     Selection,
     State,
     best,
+    cells,
     count_play,
     counters,
     initial_order,
@@ -18,7 +19,6 @@ from optima_lab.bandits.policies.base import (
     require,
     require_fraction,
     require_positive,
-    rows,
 )
 from optima_lab.bandits.policies.discount import discount
 from optima_lab.bandits.policies.ema import move_mean
@@ -60,16 +60,16 @@ class DiscountedGaussianThompson(Policy):
 
     def posterior(self, state: State) -> Posterior:
         sigma = self.noise or noise(state, 1.0)[:, None]
-        return Posterior(state["mean"], sigma / np.sqrt(np.maximum(state["plays"], 1e-12)))
+        return Posterior(state["mean"], sigma / np.sqrt(state["plays"] + 1e-12))
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
         return initial_selection(state) or best(self.posterior(state).draw(generator))
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        known = state["plays"][rows(arm), arm] > 0
-        step = 1 / discount(state, arm, self.decay)
-        surprise = move_mean(state, arm, reward, step)
-        learn_noise(state, arm, surprise, step, known, self.decay)
+        cell = cells(state, arm)
+        step = 1 / discount(state, cell, self.decay)
+        surprise = move_mean(state, cell, reward, step)
+        learn_noise(state, cell, surprise, step, self.decay)
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,9 @@ class KalmanThompson(Policy):
         return best(self.posterior(state).draw(generator))
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        index = rows(arm), arm
-        variance = state["variance"][index]
-        gain = variance / (variance + self.noise**2)
-        move_mean(state, arm, reward, gain)
-        state["variance"][index] = (1 - gain) * variance
-        state["variance"] += self.drift**2
-        count_play(state, arm)
+        cell, variance = cells(state, arm), state["variance"].ravel()
+        gain = variance[cell] / (variance[cell] + self.noise**2)
+        move_mean(state, cell, reward, gain)
+        variance[cell] *= 1 - gain
+        variance += self.drift**2
+        count_play(state, cell)

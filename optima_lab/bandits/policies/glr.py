@@ -9,12 +9,12 @@ from optima_lab.bandits.policies.base import (
     Policy,
     Selection,
     State,
+    cells,
     count_play,
     counters,
     require,
     require_fraction,
     require_positive,
-    rows,
 )
 from optima_lab.bandits.policies.beta import in_range
 
@@ -85,11 +85,11 @@ class GlrKlUcb(Policy):
         return np.where(turn < arms, turn, otherwise)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        index = rows(arm), arm
-        state["sums"][index] += in_range(reward, self.reward_max)
-        count_play(state, arm)
-        keep_split(state, index)
-        due = np.flatnonzero(state["plays"][index] % self.every == 0)
+        cell = cells(state, arm)
+        state["sums"].ravel()[cell] += in_range(reward, self.reward_max)
+        count_play(state, cell)
+        keep_split(state, cell)
+        due = np.flatnonzero(state["plays"].ravel()[cell] % self.every == 0)
         state["alarm"] = np.zeros(arm.shape[0], bool)
         state["alarm"][due] = self.changed(state, due, arm[due])
         state["alarms"] += state["alarm"]
@@ -113,20 +113,18 @@ class GlrKlUcb(Policy):
         state["stride"][where], state["start"][where] = 1, int(state["round"])
 
 
-def keep_split(state: State, index: tuple[np.ndarray, np.ndarray]) -> None:
+def keep_split(state: State, cell: np.ndarray) -> None:
     """Note the arm's running sum where n is a multiple of its stride; when the notes are full, keep every second."""
-    partial, stride = state["partial"], state["stride"]
-    splits = partial.shape[2]
-    n = state["plays"][index].astype(np.int64)
-    full = np.flatnonzero(n > stride[index] * splits)
+    splits, stride = state["partial"].shape[2], state["stride"].ravel()
+    partial = state["partial"].reshape(-1, splits)
+    n = state["plays"].ravel()[cell].astype(np.int64)
+    full = cell[n > stride[cell] * splits]
     if full.size:
-        row, arm = index[0][full], index[1][full]
-        kept = partial[row, arm][:, 1::2]
-        partial[row, arm] = np.concatenate([kept, np.zeros_like(kept)], axis=1)
-        stride[row, arm] *= 2
-    due = np.flatnonzero(n % stride[index] == 0)
-    row, arm = index[0][due], index[1][due]
-    partial[row, arm, n[due] // stride[row, arm] - 1] = state["sums"][row, arm]
+        kept = partial[full, 1::2]
+        partial[full] = np.concatenate([kept, np.zeros_like(kept)], axis=1)
+        stride[full] *= 2
+    due = n % stride[cell] == 0
+    partial[cell[due], n[due] // stride[cell[due]] - 1] = state["sums"].ravel()[cell[due]]
 
 
 def kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:

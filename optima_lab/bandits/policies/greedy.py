@@ -9,6 +9,7 @@ from optima_lab.bandits.policies.base import (
     Policy,
     Selection,
     State,
+    cells,
     count_play,
     counters,
     initial_order,
@@ -16,7 +17,6 @@ from optima_lab.bandits.policies.base import (
     require,
     require_fraction,
     require_positive,
-    rows,
 )
 from optima_lab.bandits.policies.ema import move_mean
 from optima_lab.bandits.policies.exp3 import draw_arm
@@ -108,5 +108,6 @@ def averages(arms: int, replications: int, initial_plays: int, generator: np.ran
 
 def average(state: State, arm: np.ndarray, reward: np.ndarray, step: float) -> None:
     """μ_a ← μ_a + max(step, 1/n_a) (r − μ_a), n_a this play included; in place."""
-    move_mean(state, arm, reward, np.maximum(step, 1 / (state["plays"][rows(arm), arm] + 1)))
-    count_play(state, arm)
+    cell = cells(state, arm)
+    move_mean(state, cell, reward, np.maximum(step, 1 / (state["plays"].ravel()[cell] + 1)))
+    count_play(state, cell)

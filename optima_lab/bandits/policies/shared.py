@@ -13,11 +13,11 @@ from optima_lab.bandits.policies.base import (
     Selection,
     State,
     best,
+    cells,
     count_play,
     counters,
     require,
     require_fraction,
-    rows,
 )
 from optima_lab.bandits.policies.gaussian import KalmanThompson
 
@@ -78,14 +78,14 @@ class SharedGaussianThompson(Policy):
         return best(state["mean"] + (root @ draws[..., None])[..., 0])
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        covariance = state["covariance"]
-        column = covariance[rows(arm), :, arm]
-        total = column[rows(arm), arm] + self.noise**2
-        surprise = reward - state["mean"][rows(arm), arm]
+        covariance, cell = state["covariance"], cells(state, arm)
+        column = covariance.reshape(-1, covariance.shape[2])[cell]  # a row, which symmetry makes the column
+        total = column.ravel()[cell] + self.noise**2
+        surprise = reward - state["mean"].ravel()[cell]
         state["mean"] += column * (surprise / total)[:, None]
         covariance -= column[:, :, None] * (column / total[:, None])[:, None, :]
         covariance += self.drift**2 * self.correlation(arm_count(state))
-        count_play(state, arm)
+        count_play(state, cell)
 
 
 @lru_cache(maxsize=8)

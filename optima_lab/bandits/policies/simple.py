@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from optima_lab.bandits.policies.base import Policy, Selection, State, best, count_play, counters, require
+from optima_lab.bandits.policies.base import Policy, Selection, State, best, cells, count_play, counters, require
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Uniform(Policy):
         return best(generator.random(state["plays"].shape))
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        count_play(state, arm)
+        count_play(state, cells(state, arm))
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Fixed(Policy):
         return best(scores)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        count_play(state, arm)
+        count_play(state, cells(state, arm))
 
 
 @dataclass(frozen=True)
@@ -69,4 +69,4 @@ class Oracle(Policy):
         return best(state["truth"].copy())
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        count_play(state, arm)
+        count_play(state, cells(state, arm))

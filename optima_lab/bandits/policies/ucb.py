@@ -10,6 +10,7 @@ from optima_lab.bandits.policies.base import (
     Selection,
     State,
     best,
+    cells,
     counters,
     require,
     require_fraction,
@@ -53,7 +54,8 @@ class DiscountedUcb(Policy):
         return best(state["mean"] + bonus(2 * self.bound, self.xi, log_n, plays))
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        move_mean(state, arm, reward, 1 / discount(state, arm, self.decay))
+        cell = cells(state, arm)
+        move_mean(state, cell, reward, 1 / discount(state, cell, self.decay))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optima_lab.bandits.policies.base import State, rows
+from optima_lab.bandits.policies.base import State, cells, count_play
 
 
 def window_arrays(arms: int, replications: int, window: int) -> State:
@@ -20,16 +20,16 @@ def slide(state: State, arm: np.ndarray, reward: np.ndarray) -> np.ndarray:
     Returns the reward (R,) that left, 0 while the window is not yet full.
     """
     size = state["window_arm"].shape[0]
-    slot, now = int(state["round"]) % size, rows(arm)
+    slot, plays, sums = int(state["round"]) % size, state["plays"].ravel(), state["sums"].ravel()
     gone = state["window_reward"][slot].copy()
     if int(state["round"]) >= size:
-        old = now, state["window_arm"][slot]
-        state["plays"][old] -= 1
-        state["sums"][old] = np.where(state["plays"][old] > 0, state["sums"][old] - gone, 0.0)
+        old = cells(state, state["window_arm"][slot])
+        plays[old] -= 1
+        sums[old] = np.where(plays[old] > 0, sums[old] - gone, 0.0)  # no rounding is left behind in an empty arm
     state["window_arm"][slot], state["window_reward"][slot] = arm, reward
-    state["plays"][now, arm] += 1
-    state["sums"][now, arm] += reward
-    state["round"] += 1
+    cell = cells(state, arm)
+    sums[cell] += reward
+    count_play(state, cell)
     return gone
 
 

@@ -1,0 +1,68 @@
+"""A world made from the recorded rewards of a finished experiment.
+
+Caveat, to be stated wherever its numbers are shown: only the arm that was played brought a reward. What the others
+would have brought in round t is estimated from the runs that played one arm throughout, at their own round t. A student
+that was distilled with a mixture of arms is another student, and would have paid otherwise. So a replay asks "how well
+does a policy follow reward curves of this shape and noise?", and not "how good would the student have become?"; only a
+training run answers that.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.environments import Gaussian, World, from_table
+from optima_lab.bandits.policies.base import require
+from optima_lab.errors import ConfigError
+
+
+def recorded_world(rewards: np.ndarray, smooth_rounds: int = 15, rested: bool = False, title: str = "replay") -> World:
+    """A world whose means are smoothed rewards of fixed-arm runs, and whose noise is what smoothing took away.
+
+    rewards: (runs, K, T), run s of arm k in round t, in units of the reward; runs are averaged.
+    smooth_rounds: length of the centred moving average, in rounds (shorter at both ends).
+    rested: row n is then what an arm brings after n plays of it, the other reading of a fixed-arm run.
+    The noise is Gaussian with one standard deviation per arm, unclipped, so that the table is its true mean.
+    """
+    rewards = np.asarray(rewards, dtype=np.float64)
+    right = rewards.ndim == 3 and bool(np.isfinite(rewards).all())
+    require(right, f"rewards must be finite and (runs, K, T), got {rewards.shape}")
+    require(smooth_rounds >= 1, f"smooth_rounds must be at least 1, got {smooth_rounds}")
+    curve = moving_average(rewards.mean(axis=0), smooth_rounds)
+    weight = min(1 / (smooth_rounds * len(rewards)), 0.5)  # a reward is this part of its own average
+    deviation = np.sqrt(((rewards - curve) ** 2).mean(axis=(0, 2)) / (1 - weight))
+    std = tuple(float(value) for value in np.maximum(deviation, 1e-9))
+    return from_table(curve.T, Gaussian(std), rested=rested, title=title)
+
+
+def moving_average(curves: np.ndarray, rounds: int) -> np.ndarray:
+    """Centred moving average of (K, T) over `rounds` rounds along T; near the ends over those that exist."""
+    half = (rounds - 1) // 2
+    sums = np.concatenate([np.zeros((len(curves), 1)), curves.cumsum(axis=1)], axis=1)
+    centre = np.arange(curves.shape[1])
+    last = np.minimum(centre + rounds - half, curves.shape[1])
+    first = np.maximum(centre - half, 0)
+    return (sums[:, last] - sums[:, first]) / (last - first)
+
+
+def fixed_arm_rewards(rounds: Any, task: str = "") -> np.ndarray:
+    """Rewards (seeds, 7, T) of the fixed-arm runs in a frame of rounds (`optima_lab.records.read_rounds`).
+
+    rounds: columns task, seed, strategy, round, reward; T is the shortest run's length. task: "" if there is only one.
+    Raises ConfigError if there are several tasks, or an arm has no fixed run for some seed.
+    """
+    tasks = sorted(set(rounds["task"]))
+    require(
+        bool(task) or len(tasks) == 1, f"task must name one of the recorded tasks, {', '.join(tasks)}, got {task!r}"
+    )
+    rounds = rounds[rounds["task"] == (task or tasks[0])]
+    series = {key: frame.sort_values("round")["reward"] for key, frame in rounds.groupby(["seed", "strategy"])}
+    seeds = sorted({seed for seed, _ in series})
+    missing = [f"{label} (seed {seed})" for seed in seeds for label in LABELS if (seed, label) not in series]
+    if missing or not seeds:
+        raise ConfigError(
+            f"a replay needs a fixed-arm run of every arm, missing: {', '.join(missing) or 'all of them'}"
+        )
+    length = min(len(series[seed, label]) for seed in seeds for label in LABELS)
+    return np.array([[np.asarray(series[seed, label], float)[:length] for label in LABELS] for seed in seeds])
