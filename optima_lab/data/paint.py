@@ -1,6 +1,7 @@
 """Pictures of scenes: glyphs of DejaVu Sans in six colours, drawn from masks that are made once."""
 
 from functools import cache
+from math import modf
 from pathlib import Path
 
 import numpy as np
@@ -46,17 +47,16 @@ def render(scene: Scene, picture_px: int = 48) -> np.ndarray:
     for thing, (down, across, size, light) in zip(scene.things, places, strict=True):
         mask = _mask(thing.shape, round(_SIZES[int(size * len(_SIZES))] * picture_px / 3))
         row, column = divmod(thing.cell, 3)
-        top, left = _edge(row + down, row, picture_px, len(mask)), _edge(column + across, column, picture_px, len(mask))
+        top, left = _edge(row + down, picture_px, len(mask)), _edge(column + across, picture_px, len(mask))
         patch = canvas[top : top + len(mask), left : left + len(mask)]
         patch += mask[..., None] * (np.asarray(RGB[thing.colour], np.float32) + np.float32(24 * light - 12) - patch)
     return np.clip(canvas + np.float32(0.5), 0, 255).astype(np.uint8)
 
 
-def _edge(position: float, cell: int, picture_px: int, side: int) -> int:
-    """First pixel of a glyph that may reach over the edges of its cell by a twenty-fourth, but not of the picture."""
-    cell_px = picture_px / 3
-    room = cell_px - side + cell_px / 12
-    return min(max(0, round(cell * cell_px - cell_px / 24 + room * (position - cell))), picture_px - side)
+def _edge(position: float, picture_px: int, side: int) -> int:
+    """First pixel of a glyph of `side` pixels: cell 0, 1 or 2 is the whole part of `position`, where in it the rest."""
+    shift, cell = modf(position)
+    return min(round(cell * picture_px / 3 + shift * (picture_px / 3 - side)), picture_px - side)
 
 
 @cache

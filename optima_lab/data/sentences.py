@@ -32,7 +32,10 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True)
 class Form:
-    """One kind of sentence: how often it is wanted, and all its sentences about a scene (or pair of scenes)."""
+    """Sentences of one sort: how often they are wanted, and all of them about a scene (or pair of scenes).
+
+    Within a `kind` (VQA's question type) the best constant answer is as good as the best answer to each sentence.
+    """
 
     kind: str
     weight: float
@@ -81,24 +84,24 @@ def _left_of(one: Thing, other: Thing) -> bool:
 _PLACES = (("above", _above), ("left of", _left_of))
 
 
-def _only(things: Iterable[Thing], values: Iterable[str], attribute: str) -> Iterator[tuple[str, Thing]]:
+def _only(things: Iterable[Thing], attribute: str) -> Iterator[tuple[str, Thing]]:
     """The shapes (or colours) of exactly one thing, with that thing."""
-    things = tuple(things)
-    counts = Counter(getattr(thing, attribute) for thing in things)
-    return ((getattr(thing, attribute), thing) for thing in things if counts[getattr(thing, attribute)] == 1)
+    pairs = [(getattr(thing, attribute), thing) for thing in things]
+    counts = Counter(value for value, _ in pairs)
+    return ((value, thing) for value, thing in pairs if counts[value] == 1)
 
 
 # --- VQA: questions about scenes without hidden things ----------------------------------------------------------------
 
 
 def _colour_questions(scene: Scene) -> Iterator[Said]:
-    for shape, thing in _only(scene.things, SHAPES, "shape"):
+    for shape, thing in _only(scene.things, "shape"):
         for text in (f"what colour is the {shape}?", f"which colour does the {shape} have?"):
             yield Said(text, thing.colour, COLOURS)
 
 
 def _shape_questions(scene: Scene) -> Iterator[Said]:
-    for colour, thing in _only(scene.things, COLOURS, "colour"):
+    for colour, thing in _only(scene.things, "colour"):
         for text in (f"what is {colour}?", f"which thing is {colour}?", f"what is the {colour} thing?"):
             yield Said(text, thing.shape, SHAPES)
 
@@ -133,21 +136,19 @@ def _presence_questions(scene: Scene) -> Iterator[Said]:
 
 def _pair_presence_questions(scene: Scene) -> Iterator[Said]:
     """Only where shape and colour are both there: the question is whether they are one thing."""
-    for shape in {thing.shape: 0 for thing in scene.things}:
-        for colour in {thing.colour: 0 for thing in scene.things}:
+    for shape in dict.fromkeys(thing.shape for thing in scene.things):
+        for colour in dict.fromkeys(thing.colour for thing in scene.things):
             yield Said(f"is there a {colour} {shape}?", "yes" if exists(scene.things, shape, colour) else "no", _YES_NO)
 
 
-def _side_questions(scene: Scene) -> Iterator[Said]:
-    for shape, thing in _only(scene.things, SHAPES, "shape"):
-        for cells, names in (((TOP, BOTTOM), ("top", "bottom")), ((LEFT, RIGHT), ("left", "right"))):
-            for side, word in zip(cells, names, strict=True):
-                if thing.cell in side:
-                    yield Said(f"is the {shape} at the {names[0]} or the {names[1]}?", word, names)
+def _place_questions(scene: Scene) -> Iterator[Said]:
+    for shape, thing in _only(scene.things, "shape"):
+        for words, cells in _REGIONS:
+            yield Said(f"is the {shape} {words}?", "yes" if thing.cell in cells else "no", _YES_NO)
 
 
 def _relation_questions(scene: Scene) -> Iterator[Said]:
-    alone = list(_only(scene.things, SHAPES, "shape"))
+    alone = list(_only(scene.things, "shape"))
     for shape, one in alone:
         for other_shape, other in alone:
             for words, holds in _PLACES:
@@ -157,7 +158,7 @@ def _relation_questions(scene: Scene) -> Iterator[Said]:
 
 
 def _neighbour_questions(scene: Scene) -> Iterator[Said]:
-    for shape, one in _only(scene.things, SHAPES, "shape"):
+    for shape, one in _only(scene.things, "shape"):
         others = tuple(other for other in SHAPES if other != shape)
         for words, holds in (*_PLACES, ("below", lambda x, y: _above(y, x)), ("right of", lambda x, y: _left_of(y, x))):
             there = [other for other in scene.things if holds(other, one)]
@@ -173,9 +174,9 @@ VQA = (
     Form("count", 2, _colour_number_questions),
     Form("presence", 3, _presence_questions),
     Form("presence", 1, _pair_presence_questions),
-    Form("relation", 2, _side_questions),
+    Form("relation", 2, _place_questions),
     Form("relation", 1, _relation_questions),
-    Form("relation", 1, _neighbour_questions),
+    Form("neighbour", 1, _neighbour_questions),
 )
 
 # --- SNLI-VE: hypotheses; a picture may leave their truth open --------------------------------------------------------
@@ -284,8 +285,8 @@ def _comparing_statements(left: Scene, right: Scene) -> Iterator[Said]:
 
 
 def _same_colour_statements(left: Scene, right: Scene) -> Iterator[Said]:
-    on_the_right = dict(_only(right.things, SHAPES, "shape"))
-    for shape, thing in _only(left.things, SHAPES, "shape"):
+    on_the_right = dict(_only(right.things, "shape"))
+    for shape, thing in _only(left.things, "shape"):
         if shape in on_the_right:
             same = thing.colour == on_the_right[shape].colour
             yield _statement(f"the {shape} has the same colour in both pictures", same)
