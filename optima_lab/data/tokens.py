@@ -55,6 +55,7 @@ class SentencePieceTokenizer:
 
         `vocab_size` is an upper limit: a small world fills fewer pieces. Same texts, same file.
         """
+        _check_length(tokens)
         path = Path(path)
         content = _train(list(texts), vocab_size)
         path.parent.mkdir(parents=True, exist_ok=True)
