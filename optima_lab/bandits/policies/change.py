@@ -50,7 +50,7 @@ class CusumUcb(Policy):
 
     def __post_init__(self) -> None:
         require(self.warmup >= 1, f"warmup must be at least 1 play, got {self.warmup}")
-        require_positive("slack", self.slack)
+        require_positive("slack", self.slack, zero=True)
         require_positive("threshold", self.threshold)
         require_fraction("exploration", self.exploration, zero=True, one=True)
         require_positive("bound", self.bound)

@@ -1,0 +1,65 @@
+"""A world from recorded rewards: means and noise recovered, and frames read."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.policies import make_policy
+from optima_lab.bandits.recorded import fixed_arm_rewards, moving_average, recorded_world
+from optima_lab.bandits.simulate import simulate
+from optima_lab.errors import ConfigError
+
+
+def frame(tasks: tuple[str, ...] = ("vqa",), seeds: int = 2, rounds: int = 40) -> pd.DataFrame:
+    """Rounds as records give them: arm k brings (k + 1) / 100 and a wave that tells the seed and task."""
+    rows = [
+        {"task": task, "seed": seed, "strategy": strategy, "round": t + 1, "reward": (k + 1) / 100 + 1e-4 * seed}
+        for task in tasks
+        for seed in range(seeds)
+        for k, strategy in enumerate((*LABELS, "OPTIMA"))
+        for t in range(rounds + (k == 3))
+    ]
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+
+
+def test_moving_average_by_hand() -> None:
+    curve = np.array([[1.0, 2.0, 6.0, 3.0, 8.0]])
+    assert moving_average(curve, 3)[0].tolist() == pytest.approx([1.5, 3.0, 11 / 3, 17 / 3, 5.5])
+    assert moving_average(curve, 1)[0].tolist() == curve[0].tolist()
+
+
+def test_means_and_noise_are_recovered(generator: np.random.Generator) -> None:
+    truth = np.linspace(0.02, 0.06, 7)[:, None] * np.exp(-np.arange(400) / 300)
+    std = np.linspace(0.005, 0.02, 7)
+    rewards = truth + std[:, None] * generator.standard_normal((3, 7, 400))
+    world = recorded_world(rewards, smooth_rounds=21)
+    assert np.abs(world.table(400)[:, 0].T - truth).max() < 4 * 0.02 / np.sqrt(3 * 11)
+    assert np.array(world.noise.std) == pytest.approx(std, rel=0.1)  # pyright: ignore[reportAttributeAccessIssue]
+    result = simulate(world, {"it": make_policy("optima_calibrated")}, 400, 20)
+    assert result.outcomes["it"].earned.shape == (200, 20)
+
+
+def test_fixed_arm_runs_are_found_in_a_frame() -> None:
+    rewards = fixed_arm_rewards(frame())
+    assert rewards.shape == (2, 7, 40)  # the shortest run's length
+    assert rewards[1, 4] == pytest.approx(np.full(40, 0.05 + 1e-4))
+
+
+def test_a_frame_of_several_tasks_must_be_told_which() -> None:
+    both = frame(("vqa", "nlvr2"))
+    with pytest.raises(ConfigError, match="task must name one of the recorded tasks, nlvr2, vqa, got ''"):
+        fixed_arm_rewards(both)
+    assert fixed_arm_rewards(both, "nlvr2").shape == (2, 7, 40)
+
+
+def test_a_missing_fixed_run_is_named() -> None:
+    rounds = frame()
+    gap = rounds[(rounds["strategy"] != "Txt+Multi") | (rounds["seed"] != 1)]
+    with pytest.raises(ConfigError, match=r"a fixed-arm run of every arm, missing: Txt\+Multi \(seed 1\)"):
+        fixed_arm_rewards(gap)
+
+
+def test_broken_rewards_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"rewards must be finite and \(runs, K, T\), got \(7, 40\)"):
+        recorded_world(np.zeros((7, 40)))
