@@ -66,7 +66,7 @@ def simulate(
     require(replications >= 1, f"replications must be at least 1, got {replications}")
     require(points >= 1, f"points must be at least 1, got {points}")
     marks = choose_points(horizon, points, world.changes)
-    size = int(np.clip(2**18 // (replications * world.arms), 16, 1024))
+    size = block_rounds(replications, world.arms)
     truth = Recorder(marks)
     players = {
         name: Player(policy, world, marks, replications, horizon if traces else 0, stream(seed, "policy", name))
@@ -80,6 +80,11 @@ def simulate(
     best = best_rested(world, horizon)[marks - 1] if world.rested else truth.kept["best"]
     outcomes = {name: player.outcome() for name, player in players.items()}
     return Simulation(world, marks, best, truth.kept["fixed"], outcomes)
+
+
+def block_rounds(replications: int, arms: int) -> int:
+    """How many rounds of a world are made at a time: about 2 MB of means, and enough that making them costs little."""
+    return int(np.clip(2**18 // (replications * arms), 16, 1024))
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:

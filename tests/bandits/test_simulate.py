@@ -56,7 +56,7 @@ def test_streams_are_told_apart_by_name_and_seed() -> None:
 def test_results_do_not_depend_on_the_block(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_world(world, horizon=150)
     expected = simulate(made, FEW, 150, 5)
-    monkeypatch.setattr(module.np, "clip", lambda *_: 17)
+    monkeypatch.setattr(module, "block_rounds", lambda *_: 17)
     result = simulate(made, FEW, 150, 5)
     for name in FEW:
         assert result.outcomes[name].earned == pytest.approx(expected.outcomes[name].earned, rel=1e-12)

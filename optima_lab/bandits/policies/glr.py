@@ -37,7 +37,8 @@ class GlrKlUcb(Policy):
     Departure: the maximum runs over at most `splits` values of s, every one while n ≤ splits, then evenly thinned
     (the authors thin too), so memory and time are bounded; every `every`-th play is tested.
 
-    reward_max: in units of the reward.  delta: probability of a false alarm.  splits: number.  every: plays.
+    exploration: rate of forced plays, no unit.  delta: probability of a false alarm.  reward_max: in units of the
+    reward.  everywhere: yes or no.  splits: number.  every: plays.
     State: plays, sums since restart, start = round of the restart, stride = s between kept splits (R, K); partial
     (R, K, splits) sums of the first stride, 2 stride, … rewards; alarms (R,) so far; alarm (R,) of the last round.
     """
