@@ -23,11 +23,13 @@ def caption(random: Random, scene: Scene) -> str:
     style = random.random()
     opening = random.choice(_OPENINGS)
     if len(things) == 1:
-        return opening + a(name(things[0])) + (f" {_corner(things[0])}" if style < 0.6 else "")
-    if style < 0.45:
+        return opening + a(name(things[0])) + (f" {_place(things[0])}" if style < 0.6 else "")
+    if style < 0.40:
         return opening + _related(things)
+    if style < 0.70:
+        return opening + _listed([a(name(thing)) for thing in things])
     if style < 0.85:
-        return opening + _listed(things)
+        return opening + _listed([f"{a(name(things[0]))} {_place(things[0])}", *(a(name(t)) for t in things[1:])])
     return opening + _related(things[::-1])
 
 
@@ -37,9 +39,8 @@ def _related(things: Sequence[Thing]) -> str:
     return told + (f" and {a(name(rest[0]))}" if rest else "")
 
 
-def _listed(things: Sequence[Thing]) -> str:
-    *first, last = (a(name(thing)) for thing in things)
-    return f"{', '.join(first)} and {last}"
+def _listed(parts: Sequence[str]) -> str:
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _relation(one: Thing, other: Thing) -> str:
@@ -49,7 +50,8 @@ def _relation(one: Thing, other: Thing) -> str:
     return "left of" if columns < 0 else "right of"
 
 
-def _corner(thing: Thing) -> str:
+def _place(thing: Thing) -> str:
     row, column = divmod(thing.cell, 3)
-    side = ("on the left", "in the middle", "on the right")[column]
-    return side if row == 1 else f"at the {'top' if row == 0 else 'bottom'} {side}".replace(" in the middle", "")
+    if row == 1:
+        return ("on the left", "in the middle", "on the right")[column]
+    return f"at the {'top' if row == 0 else 'bottom'}{(' left', '', ' right')[column]}"

@@ -124,8 +124,7 @@ def _write_snli_ve(root: Path, world: World) -> Iterator[None]:
 
 
 def _snli_ve_scene(random: Random) -> tuple[Scene]:
-    things = random.randint(2, 4)
-    return (draw_scene(random, things, random.choice((0, 1, 1, 1, 2))),)
+    return (draw_scene(random, random.randint(2, 3), random.choice((0, 1, 1))),)
 
 
 # --- NLVR2 ------------------------------------------------------------------------------------------------------------

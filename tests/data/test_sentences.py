@@ -58,8 +58,6 @@ def test_what_is_hidden_leaves_a_claim_open() -> None:
         "nothing is blue": "contradiction",
         "there is a red anchor": "neutral",
         "there is a pink note": "contradiction",
-        "a note is at the top": "contradiction",
-        "something pink is on the left": "neutral",
     }
     assert {text: labels[text] for text in expected} == expected
     assert "the heart is blue" not in labels  # the red box could be another heart
@@ -90,15 +88,14 @@ def test_statements_compare_two_pictures() -> None:
     expected = {
         "both pictures show a star": "True",
         "both pictures show something red": "False",
-        "only one picture shows a heart": "True",
+        "there is a heart in at least one picture": "True",
         "neither picture shows an anchor": "True",
         "at least one picture shows something green": "True",
         "the left picture shows something green": "False",
         "there is something green in the right picture": "True",
         "the right picture shows exactly one thing": "True",
         "there are more things in the left picture": "True",
-        "both pictures show the same number of things": "False",
-        "the star has the same colour in both pictures": "False",
+        "the left picture shows exactly two things": "False",
     }
     assert {text: answers[text] for text in expected} == expected
 
