@@ -1,5 +1,6 @@
 """The runner: parameters typed and refused, whole results or none, one line for a failure, nothing run twice."""
 
+import ast
 import json
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 from optima_lab import notebooks
 from optima_lab.errors import ConfigError, NotebookError
 from optima_lab.notebooks import Job, check_parameters, execute, execute_all, parameters
+from optima_lab.views.readings import code as tree
+from optima_lab.views.readings import saved_names
 
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 PARAMETERS = 'task: str = "vqa"\nseeds: int = 1\nrate: float = 0.5\nfast: bool = False'
 
 
@@ -160,3 +164,29 @@ def test_wrong_parameters_of_one_job_are_told_before_any_runs(tmp_path: Path) ->
     with pytest.raises(ConfigError, match="no parameter 'x'"):
         execute_all(jobs)
     assert not (tmp_path / "out.ipynb").exists()
+
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_keep_the_rules_of_the_house(path: Path) -> None:
+    cells = nbformat.read(str(path), as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert cells[0].cell_type == "markdown" and cells[0].source.startswith("# ")
+    assert "parameters" in cells[1].metadata.get("tags", [])
+    assert parameters(path)
+    assert len(code) <= 12
+    assert not any(cell.outputs or cell.execution_count for cell in code), "outputs are stripped in git"
+    for cell in code:
+        defined = [node for node in ast.walk(tree(cell)) if isinstance(node, DEFINITIONS)]
+        assert not defined, f"a notebook defines nothing: {ast.unparse(defined[0])[:60]}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_figure_of_a_notebook_is_read_aloud(path: Path) -> None:
+    cells = nbformat.read(str(path), as_version=4).cells
+    for number, cell in enumerate(cells):
+        if cell.cell_type == "code" and saved_names(cell):
+            after = cells[number + 1]
+            assert after.cell_type == "markdown" and "Reading this figure" in after.source[:60], saved_names(cell)

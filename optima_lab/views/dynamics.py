@@ -30,6 +30,7 @@ def reward_means(rounds: Frame, strategies: Sequence[str] = SAMPLERS) -> "Figure
     present = _present(rounds, strategies)
     with style():
         figure, panels = canvas((9.6, 1.2 + 3.3 * len(present)), rows=len(present))
+        figure.set_label(statistics.title(task, "means of the reward distributions"))
         for axes, name in zip(panels, present, strict=True):
             table = statistics.means(rounds, name)
             table = table[np.isfinite(table["mean"].astype(float))]
@@ -85,6 +86,7 @@ def arm_frequency(rounds: Frame, strategies: Sequence[str] = SAMPLERS, windows: 
     most = max([0.3, *(float(np.nanmax(share)) for share, _ in shares.values() if share.size)])
     with style():
         figure, panels = canvas((9.6, 1.3 + 3.0 * len(present)), rows=len(present))
+        figure.set_label(statistics.title(task, "how often each arm is played"))
         for axes, name in zip(panels, present, strict=True):
             share, edges = shares[name]
             axes.set_title(statistics.title(task, f"how often each arm is played, {name}"))

@@ -86,10 +86,10 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
     table = statistics.over_seeds(shown).reindex(names)
     with style():
         figure, (left, right) = canvas((9.6, 0.36 * len(names) + 2.2), columns=2)
-        left.set_title(statistics.title(task, "what each strategy reaches"), pad=26)
+        figure.suptitle(statistics.title(task, "what each strategy reaches"), x=0.01, ha="left")
         left.set_xlabel(f"{statistics.metric(task)}, test")
-        right.set_title("the same, minus LWD", pad=26)
-        right.set_xlabel("difference from LWD of the same seed (points)")
+        right.set_title("minus LWD of the same seed", fontsize=11)
+        right.set_xlabel("difference from LWD (points)")
         if shown.empty:
             blank(left, "no finished run")
         else:
@@ -115,10 +115,11 @@ def generalization(evals: Frame, strategies: Sequence[str] = ("OPTIMA", FULL)) -
     )
     with style():
         figure, drawn = canvas(WIDE, columns=2)
+        figure.suptitle(statistics.title(task, "losses on the dev split"), x=0.01, ha="left")
         for axes, (quantity, unit, about) in zip(drawn, panels, strict=True):
             table = statistics.curves(evals, quantity)
             table = table[table["strategy"].isin(strategies)]
-            axes.set_title(statistics.title(task, about))
+            axes.set_title(about, fontsize=11)
             axes.set_xlabel("optimizer step")
             axes.set_ylabel(f"{unit}, dev split")
             if table.empty:
@@ -169,7 +170,7 @@ def _bars(axes: "Axes", table: Frame, scores: Frame, upright: bool) -> None:
             offsets = position + np.linspace(-0.18, 0.18, len(values))
             axes.plot(*((offsets, values) if upright else (values, offsets)), "o", ms=4, mfc="white", mec=INK, ls="")
             end = max(end + row["sd"], values.max())
-        at = (position, end + 0.012 * top) if upright else (end + 0.012 * top, position)
+        at = (position, end + 0.02 * top) if upright else (end + 0.02 * top, position)
         axes.text(*at, f"{row['mean']:.1f}", ha="center" if upright else "left", va="bottom" if upright else "center")
     (axes.set_ylim if upright else axes.set_xlim)(0, 1.16 * top)
     axes.grid(False, axis="x" if upright else "y")

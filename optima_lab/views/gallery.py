@@ -17,7 +17,7 @@ from optima_lab.config import TASKS
 from optima_lab.errors import RecordError
 from optima_lab.views import tables
 from optima_lab.views.manifest import Executed, Picture, collect, manifest
-from optima_lab.views.pages import markdown, notebook_page, page
+from optima_lab.views.pages import markdown, notebook_page, page, scrolling
 
 PAGES = {"replay": "Replay of a run", "playground": "Playground"}  # pages of widgets, linked where they exist
 ABOUT = (
@@ -94,11 +94,7 @@ def _results(folder: Path, rooms: Sequence[str]) -> str:
     kept = [table for table in kept if len(table)]
     if not kept:
         return ""
-    html = (
-        tables.html(pd.concat(kept))
-        .replace("<table", '<div class="scroll"><table')
-        .replace("</table>", "</table></div>")
-    )
+    html = scrolling(tables.html(pd.concat(kept)))
     return f"<section>{_h(2, 'Results', 'results')}\n{html}</section>"
 
 

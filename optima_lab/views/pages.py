@@ -1,28 +1,23 @@
 """Plain pages that need no network: markdown, the shell of a page, and an executed notebook as a page.
 
-Every page forbids scripts and requests by its content security policy; whatever came from records or notebooks is
-escaped or reduced to harmless tags.
+Every page forbids scripts and requests by its content security policy; what came from records or notebooks is escaped
+or reduced to harmless tags before.
 """
 
+import logging
 import re
 from functools import cache
 from hashlib import sha256
 from html import escape
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-TEXT_TAGS = (
-    "a abbr b blockquote br code dd del div dl dt em h1 h2 h3 h4 h5 h6 hr i li ol p pre s span strong sub sup ul"
+TAGS = (
+    "a abbr b blockquote br caption code col colgroup dd del div dl dt em h1 h2 h3 h4 h5 h6 hr i img li ol p pre s "
+    "span strong sub sup table tbody td tfoot th thead tr ul"
 )
-TABLE_TAGS = "caption col colgroup table tbody td tfoot th thead tr"
-ATTRIBUTES = {
-    "*": ["class", "title", "id"],
-    "a": ["href"],
-    "td": ["colspan", "rowspan"],
-    "th": ["colspan", "rowspan", "scope"],
-}
+ATTRIBUTES = {"class", "title", "id", "colspan", "rowspan", "scope", "alt", "width", "height"}
 
 
 def page(title: str, body: str, mark: str = "") -> str:
@@ -43,10 +38,34 @@ def stylesheet() -> str:
 
 
 def markdown(text: str) -> str:
-    """Markdown as HTML; HTML inside it is shown as text, links other than to pages lead nowhere."""
+    """Markdown as harmless HTML; HTML inside it is shown as text."""
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-    return str(MarkdownWithMath(renderer=IPythonRenderer(escape=True)).render(text))
+    return harmless(str(MarkdownWithMath(renderer=IPythonRenderer(escape=True)).render(text)))
+
+
+def harmless(html: str) -> str:
+    """HTML without scripts, styles, event handlers, foreign pictures, and links that do more than lead somewhere."""
+    from bleach import clean
+
+    # pandas writes a <style> before each table; cleaning alone would leave its text behind
+    html = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>", "", html)
+    protocols = {"http", "https", "mailto", "data"}
+    html = clean(html, set(TAGS.split()), attributes=_allowed, protocols=protocols, strip=True)
+    return re.sub(r"<img(?![^>]* src=)[^>]*>", "", html)
+
+
+def _allowed(tag: str, name: str, value: str) -> bool:
+    if (tag, name) == ("img", "src"):
+        return value.startswith("data:image/")
+    if (tag, name) == ("a", "href"):
+        return not value.lower().lstrip().startswith("data:")
+    return name in ATTRIBUTES
+
+
+def scrolling(html: str) -> str:
+    """Wide tables scroll by themselves, so that the page does not."""
+    return html.replace("<table", '<div class="scroll" tabindex="0"><table').replace("</table>", "</table></div>")
 
 
 def notebook_page(notebook: Path, home: str = "../index.html") -> Path:
@@ -64,27 +83,13 @@ def notebook_page(notebook: Path, home: str = "../index.html") -> Path:
 
 
 def _cells(notebook: Path) -> str:
-    """The notebook's cells as HTML: text, code and outputs, without scripts, styles and foreign pictures."""
+    """The notebook's text, code and outputs; for a file that is no notebook, that it is none."""
     import nbformat
     from nbconvert import HTMLExporter
-    from traitlets.config import Config
 
-    config = Config()
-    config.SanitizeHTML.enabled = True
-    config.SanitizeHTML.tags = {*TEXT_TAGS.split(), *TABLE_TAGS.split()}
-    config.SanitizeHTML.attributes = ATTRIBUTES
-    config.SanitizeHTML.strip = True
-    config.HTMLExporter.preprocessors = [_without_styles]
-    body, _ = HTMLExporter(config=config, template_name="basic").from_notebook_node(
-        nbformat.read(notebook, as_version=4)
-    )
-    return body.replace("<table", '<div class="scroll"><table').replace("</table>", "</table></div>")
-
-
-def _without_styles(notebook: Any, resources: Any) -> tuple[Any, Any]:
-    """Drop `<style>` elements (pandas writes one before each table), whose text sanitizing would leave behind."""
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        data = output.get("data", {})
-        if "text/html" in data:
-            data["text/html"] = re.sub(r"(?is)<(style|script)\b.*?</\1\s*>", "", data["text/html"])
-    return notebook, resources
+    try:
+        node = nbformat.read(notebook, as_version=4)
+    except Exception as error:  # nbformat raises whatever its parsers raise
+        return f'<p class="failed">{escape(notebook.name)} is no notebook: {escape(str(error)[:300])}</p>'
+    exporter = HTMLExporter(template_name="basic", log=logging.Logger("quiet", logging.ERROR))
+    return scrolling(harmless(str(exporter.from_notebook_node(node)[0])))

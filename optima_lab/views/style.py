@@ -151,13 +151,15 @@ def provenance(experiments: Iterable[Source]) -> dict[str, Any]:
 def save(figure: "Figure", folder: Path | str, name: str, experiments: Iterable[Source] = ()) -> list[Path]:
     """Write a figure as `folder/name.svg`, `.png` and `.pdf`, and close it. Same records, same bytes.
 
-    Each file carries its experiments in its own metadata, so that a picture sent around still names its runs.
+    Each file carries its title (the figure's label, else its first title) and its experiments in its own metadata, so
+    that a picture sent around still names its runs.
     Raises ConfigError for a name that is no plain file name, RecordError where the folder cannot be written.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", name):
         raise ConfigError(f"a figure's name must be of the letters a-z, 0-9 and _, got {name!r}")
     source = json.dumps(provenance(experiments), sort_keys=True)
-    title = figure.get_suptitle() or " ".join(axes.get_title(loc="left") for axes in figure.axes[:1])
+    first = figure.axes[0].get_title("left") if figure.axes else ""
+    title = str(figure.get_label() or figure.get_suptitle() or first)
     paths = [Path(folder) / f"{name}.{kind}" for kind in FORMATS]
     try:
         paths[0].parent.mkdir(parents=True, exist_ok=True)

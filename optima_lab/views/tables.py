@@ -118,7 +118,7 @@ def _html(table: Frame, tasks: Sequence[str], caption: str, css: str) -> str:
         first = f"<th scope={scope}>{escape(name)}</th>" if name else "<td></td>"
         return f"<tr>{first}{inside}</tr>\n"
 
-    head = row("th", "", [f"{TASKS[task].title}: {TASKS[task].metric}" for task in tasks])
+    head = row("th", "", [_head(task) for task in tasks])
     body = "".join(row("td", name, cells) for name, cells in _grid(table, tasks))
     caption = f"<caption>{escape(caption)}</caption>"
     return f'<table class="{css}">{caption}\n<thead>{head}</thead>\n<tbody>{body}</tbody></table>\n'
@@ -152,8 +152,13 @@ def _cell(row: Any, seeds: int) -> str:
     return f"{row['mean']:.1f}{spread.replace(' ', '') if fewer else spread}{fewer}"
 
 
+def _head(task: str) -> str:
+    known = TASKS[task]
+    return known.metric if known.metric.startswith(known.title) else f"{known.title}, {known.metric}"
+
+
 def _short_unit(task: str) -> str:
-    return {"vqa": "accuracy %", "coco": "CIDEr x 100"}.get(task, "accuracy %")
+    return "CIDEr x 100" if TASKS[task].captions else "accuracy %"
 
 
 def _line(name: str, cells: Sequence[str]) -> str:

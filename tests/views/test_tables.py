@@ -1,0 +1,68 @@
+"""The table: our numbers with their n, the paper's apart from them, in 80 columns."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from optima_lab.errors import RecordError
+from optima_lab.views import tables
+
+from .conftest import Records, score_at
+
+
+def test_results_hold_counts_baseline_teacher_and_strategies(three: Records) -> None:
+    table = tables.results(three.runs, three.experiments).set_index("name")
+    assert table.loc[["train", "dev", "test"], "mean"].tolist() == [1000, 100, 200]
+    assert table.loc["majority baseline", "mean"] == 40
+    assert table.loc["teacher", ["mean", "sd", "n"]].tolist() == [91, 1, 3]
+    assert table.loc["OPTIMA", "mean"] == pytest.approx(np.mean([score_at("OPTIMA", 200, seed) for seed in range(3)]))
+    assert table.loc["OPTIMA", ["sd", "n"]].tolist() == pytest.approx([0.5, 3])
+
+
+def test_text_fits_80_columns_and_keeps_the_paper_apart(one: Records, three: Records) -> None:
+    runs = pd.concat([one.runs, three.runs[~((three.runs["strategy"] == "OPTIMA") & (three.runs["seed"] == 2))]])
+    text = tables.text(tables.results(runs, [*one.experiments, *three.experiments]))
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    ours, paper = text.split("Reported in the paper, not measured here")
+    assert "80.4 ± 0.15" in paper and "80.4" not in ours
+    line = next(line for line in ours.splitlines() if line.startswith("OPTIMA "))
+    assert line.split() == ["OPTIMA", f"{score_at('OPTIMA', 200, 0):.1f}", "76.0±0.4", "(2)"]
+    assert lines[0].split() == ["VQA", "NLVR2"]
+
+
+def test_what_is_not_finite_counts_as_missing(one: Records) -> None:
+    runs = one.runs.assign(score_test=np.nan)
+    table = tables.results(runs, one.experiments)
+    assert (table.loc[table["kind"] == "strategy", "n"] == 0).all()
+    assert "OPTIMA                               –" in tables.text(table)
+    assert tables.text(tables.results(runs[:0], []))
+
+
+def test_text_only_is_shown_when_known(one: Records) -> None:
+    known = [type(each)(**{**vars(each), "summary": each.summary | {"text_only": 41.5}}) for each in one.experiments]
+    table = tables.results(one.runs, known)
+    assert table.set_index("name").loc["text only", "mean"] == 41.5
+
+
+def test_html_escapes_names(one: Records) -> None:
+    runs = one.runs.assign(strategy="<script>alert(1)</script>")
+    html = tables.html(tables.results(runs, one.experiments))
+    assert "<script" not in html and "&lt;script&gt;" in html
+    assert html.count("<table") == 2 and 'class="results reported"' in html
+
+
+def test_a_table_is_kept_and_read_back(one: Records, tmp_path: Path) -> None:
+    table = tables.results(one.runs, one.experiments)
+    tables.save(table, tmp_path / "vqa")
+    assert tables.text(tables.load(tmp_path / "vqa")) == tables.text(table)
+    first = (tmp_path / "vqa" / "results.csv").read_bytes()
+    tables.save(table, tmp_path / "vqa")
+    assert (tmp_path / "vqa" / "results.csv").read_bytes() == first
+    assert tables.load(tmp_path / "nothing").empty
+    (tmp_path / "results.csv").write_text("a,b\n1,2\n")
+    assert tables.load(tmp_path).empty
+    with pytest.raises(RecordError, match="cannot write table"):
+        tables.save(table, tmp_path / "results.csv")
