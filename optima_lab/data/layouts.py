@@ -13,10 +13,12 @@ from zlib import Z_HUFFMAN_ONLY
 from PIL import Image
 
 from optima_lab.data.captions import caption, captions
+from optima_lab.data.claims import NLVR2, SNLI_VE
 from optima_lab.data.formats import is_held_out
 from optima_lab.data.paint import render
+from optima_lab.data.questions import VQA
 from optima_lab.data.scenes import World, said_about
-from optima_lab.data.sentences import NLVR2, SNLI_VE, VQA, Said
+from optima_lab.data.sentences import Said
 from optima_lab.data.things import Scene, draw_pair, draw_scene
 
 _SYNONYMS = {"umbrella": "parasol", "horse": "knight", "note": "music note", "pink": "purple", "yellow": "gold"}

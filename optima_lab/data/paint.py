@@ -30,7 +30,7 @@ RGB = {
     GREY: (140, 140, 140),
 }
 _NOISE = 5.0  # standard deviation, of 255
-_SIZES = (0.78, 0.84, 0.90, 0.96)  # of a cell
+_SIZES = (0.86, 0.92, 0.98)  # of a cell
 
 
 def render(scene: Scene, picture_px: int = 48) -> np.ndarray:

@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from optima_lab.data import layouts
+from optima_lab.data.claims import NLVR2, SNLI_VE
 from optima_lab.data.formats import read
 from optima_lab.data.layouts import WRITERS
+from optima_lab.data.questions import VQA
 from optima_lab.data.scenes import TASKS, World, said_about, sample_scenes, write_world
-from optima_lab.data.sentences import NLVR2, SNLI_VE, VQA, Form
+from optima_lab.data.sentences import Form
 from optima_lab.data.things import COLOURS, SHAPES, draw_pair
 from optima_lab.errors import ConfigError, DataError
 

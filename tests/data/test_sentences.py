@@ -5,7 +5,9 @@ from random import Random
 import pytest
 
 from optima_lab.data.captions import captions
-from optima_lab.data.sentences import LABEL, NLVR2, SNLI_VE, VQA, Said, exists, fits
+from optima_lab.data.claims import LABEL, NLVR2, SNLI_VE
+from optima_lab.data.questions import VQA
+from optima_lab.data.sentences import Said, exists, fits
 from optima_lab.data.things import BOX, CELLS, COLOURS, GREY, SHAPES, Scene, Thing, completions, draw_pair, draw_scene
 
 # A red star top left, a blue heart in the middle, a second (black) heart bottom right.

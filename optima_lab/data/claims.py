@@ -1,0 +1,117 @@
+"""Claims about pictures: SNLI-VE's hypotheses, whose truth a picture may leave open, and NLVR2's statements about two.
+
+A statement about two pictures can be told from one number a picture, added up: the paper's head is linear over both
+pictures' features, so "exactly one of the pictures" would be out of its reach whatever the encoders learn.
+"""
+
+from collections.abc import Iterator
+
+from optima_lab.data.sentences import Form, Said, Truth, a, exists, fits
+from optima_lab.data.things import COLOURS, SHAPES, Scene
+
+LABEL = {True: "entailment", None: "neutral", False: "contradiction"}
+
+# --- SNLI-VE: hypotheses about one picture ----------------------------------------------------------------------------
+
+
+def _hypothesis(text: str, truth: Truth) -> Said:
+    return Said(text, LABEL[truth], tuple(LABEL.values()))
+
+
+def _shape_claims(scene: Scene) -> Iterator[Said]:
+    for shape in SHAPES:
+        truth = exists(scene.things, shape)
+        for text in (f"there is {a(shape)}", f"{a(shape)} can be seen", f"the picture shows {a(shape)}"):
+            yield _hypothesis(text, truth)
+        yield _hypothesis(f"there is no {shape}", None if truth is None else not truth)
+
+
+def _colour_claims(scene: Scene) -> Iterator[Said]:
+    for colour in COLOURS:
+        truth = exists(scene.things, "", colour)
+        yield _hypothesis(f"something is {colour}", truth)
+        yield _hypothesis(f"nothing is {colour}", None if truth is None else not truth)
+
+
+def _pair_claims(scene: Scene) -> Iterator[Said]:
+    for shape in SHAPES:
+        for colour in COLOURS:
+            yield _hypothesis(f"there is a {colour} {shape}", exists(scene.things, shape, colour))
+
+
+def _the_shape_claims(scene: Scene) -> Iterator[Said]:
+    """`the star`: one star is seen, and nothing else could be one."""
+    for shape in SHAPES:
+        could_be = [thing for thing in scene.things if fits(thing, shape) is not False]
+        if len(could_be) == 1 and could_be[0].shape == shape:
+            for colour in COLOURS:
+                truth = fits(could_be[0], "", colour)
+                yield _hypothesis(f"the {shape} is {colour}", truth)
+                yield _hypothesis(f"the {shape} is not {colour}", None if truth is None else not truth)
+
+
+def _the_colour_claims(scene: Scene) -> Iterator[Said]:
+    """`the red thing`: one red thing is seen, and nothing else could be red."""
+    for colour in COLOURS:
+        could_be = [thing for thing in scene.things if fits(thing, "", colour) is not False]
+        if len(could_be) == 1 and could_be[0].colour == colour:
+            for shape in SHAPES:
+                yield _hypothesis(f"the {colour} thing is {a(shape)}", fits(could_be[0], shape))
+
+
+SNLI_VE = (
+    Form("shape", 3, _shape_claims),
+    Form("colour", 3, _colour_claims),
+    Form("pair", 1, _pair_claims),
+    Form("the shape", 3, _the_shape_claims),
+    Form("the colour", 3, _the_colour_claims),
+)
+
+# --- NLVR2: statements about two pictures -----------------------------------------------------------------------------
+
+
+def _statement(text: str, truth: bool) -> Said:
+    return Said(text, str(truth), ("True", "False"))
+
+
+def _descriptions() -> list[tuple[str, str, str]]:
+    return [(a(shape), shape, "") for shape in SHAPES] + [(f"something {colour}", "", colour) for colour in COLOURS]
+
+
+def _both_statements(left: Scene, right: Scene) -> Iterator[Said]:
+    for words, shape, colour in _descriptions():
+        count = sum(exists(side.things, shape, colour) is True for side in (left, right))
+        yield _statement(f"both pictures show {words}", count == 2)
+        yield _statement(f"there is {words} in both pictures", count == 2)
+        yield _statement(f"neither picture shows {words}", count == 0)
+        yield _statement(f"there is {words} in neither picture", count == 0)
+        yield _statement(f"at least one picture shows {words}", count > 0)
+        yield _statement(f"there is {words} in at least one picture", count > 0)
+
+
+def _one_side_statements(left: Scene, right: Scene) -> Iterator[Said]:
+    for side, scene in (("left", left), ("right", right)):
+        for words, shape, colour in _descriptions():
+            truth = exists(scene.things, shape, colour) is True
+            yield _statement(f"the {side} picture shows {words}", truth)
+            yield _statement(f"there is {words} in the {side} picture", truth)
+
+
+def _comparing_statements(left: Scene, right: Scene) -> Iterator[Said]:
+    for one, other, side in ((left, right, "left"), (right, left, "right")):
+        yield _statement(f"there are more things in the {side} picture", len(one.things) > len(other.things))
+        yield _statement(f"the {side} picture shows more things", len(one.things) > len(other.things))
+
+
+def _counting_statements(left: Scene, right: Scene) -> Iterator[Said]:
+    for count, words in enumerate(("one thing", "two things", "three things"), start=1):
+        for side, scene in (("left", left), ("right", right)):
+            yield _statement(f"the {side} picture shows exactly {words}", len(scene.things) == count)
+
+
+NLVR2 = (
+    Form("both", 4, _both_statements),
+    Form("one side", 3, _one_side_statements),
+    Form("comparing", 1, _comparing_statements),
+    Form("counting", 1, _counting_statements),
+)
