@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from random import Random
+from zlib import crc32
 
 from optima_lab.data.paint import render
 from optima_lab.data.sentences import Form, Said
@@ -23,7 +24,7 @@ __all__ = ["World", "render", "sample_scenes", "write_world"]
 TASKS = ("vqa", "snli_ve", "nlvr2", "coco")
 _MANIFEST = "world.json"
 _LEAD = 2  # how far an answer to a sentence may get ahead of the rarest one
-_VERSION = 1  # of what a seed means: raise it when the same seed would write other bytes
+_VERSION = 2  # of what a seed means: raise it when the same seed would write other bytes
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class World:
             value, low = getattr(self, field.name), lows.get(field.name, 1)
             if type(value) is not int or value < low:
                 raise ConfigError(f"{field.name} must be a whole number of at least {low}; got {value!r}")
+
+    @property
+    def id(self) -> str:
+        """A name for the folder to keep this very world in: a checksum of all that decides its bytes."""
+        return f"world-{crc32(json.dumps(_manifest(self)).encode()):08x}"
 
     def scenes(self, split: str) -> int:
         """Scenes of a split (pairs of scenes for NLVR2)."""

@@ -116,6 +116,10 @@ def test_a_world_is_validated(changes: dict, words: str) -> None:
         World(**changes)
 
 
+def test_every_world_has_a_name_of_its_own() -> None:
+    assert World().id == World(12_000).id != World(seed=1).id and World().id.startswith("world-")
+
+
 def test_an_unknown_task_is_told_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="tasks must be among"):
         write_world(tmp_path, SMALL, ("coco", "vqa2"))
