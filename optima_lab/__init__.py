@@ -13,7 +13,7 @@ _LAZY = {
     "run": "optima_lab.experiment",
     "open_experiments": "optima_lab.experiment",
 }
-__all__ = ["__version__", "open_experiments", "preset", "run"]  # noqa: F822 (resolved lazily)
+__all__ = ["__version__", "open_experiments", "preset", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,163 @@
+"""Scores: VQA's official accuracy, plain accuracy, CIDEr of greedy captions; and the losses of Fig. 4."""
+
+import re
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from functools import cache
+from io import StringIO
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from optima_lab.data.answers import normalize_answer
+from optima_lab.data.batches import Split
+from optima_lab.data.corpus import TaskData
+from optima_lab.data.tokens import Tokenizer
+from optima_lab.distill.models import TaskModel
+from optima_lab.distill.tasks import (
+    DeviceBatch,
+    device,
+    predict,
+    prediction_kl,
+    to_device,
+    training_loss,
+)
+from optima_lab.distill.walk import token_logits, walk, walk_decoder
+
+
+def vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
+    """VQA's official score of one answer, 0 to 1: min(1, matches / 3), the mean over all leave-one-out subsets.
+
+    Answers are normalised as the official evaluation does (case, articles, punctuation, number words).
+    """
+    given = _normalized(prediction)
+    matches = sum(_normalized(answer) == given for answer in answers)
+    total = len(answers)
+    # Leaving out a match leaves matches - 1 of them, leaving out another answer leaves all.
+    return (matches * min(1.0, (matches - 1) / 3) + (total - matches) * min(1.0, matches / 3)) / total
+
+
+@cache
+def _normalized(answer: str) -> str:
+    return normalize_answer(answer)
+
+
+def caption_words(text: str) -> str:
+    """A caption as CIDEr's tokens: lower case, punctuation apart and dropped, single spaces."""
+    return " ".join(re.findall(r"[\w'-]+", text.lower()))
+
+
+def cider(captions: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """CIDEr of a corpus by pycocoevalcap, document frequencies from `references`; tokens split on white space."""
+    from pycocoevalcap.cider.cider import Cider
+
+    keys = range(len(captions))
+    with redirect_stdout(StringIO()):
+        score, _ = Cider().compute_score({i: list(references[i]) for i in keys}, {i: [captions[i]] for i in keys})
+    return float(score)
+
+
+@torch.no_grad()
+def generate(model: TaskModel, images: Tensor, tokenizer: Tokenizer, length: int) -> Int[Tensor, "batch token"]:
+    """Greedy captions of at most `length` tokens, from the start token to the first end token, then padding."""
+    coca = model.coca
+    tokens = torch.full((len(images), length), tokenizer.pad, dtype=torch.long, device=images.device)
+    tokens[:, 0] = tokenizer.bos
+    picture = walk(coca, images, tokens, run=frozenset({"image"}))
+    running = torch.ones(len(images), dtype=torch.bool, device=images.device)
+    for step in range(1, length):
+        trace = walk(coca, images, tokens[:, :step], run=frozenset({"text"}))
+        trace.image_tokens = picture.image_tokens
+        walk_decoder(coca, tokens[:, :step], 1, trace)
+        best = token_logits(coca, trace)[:, -1].argmax(-1)
+        tokens[:, step] = torch.where(running, best, tokenizer.pad)
+        running &= best != tokenizer.eos
+        if not running.any():  # a wait for the device, outside of training
+            break
+    return tokens
+
+
+@dataclass
+class Evaluation:
+    """What one model reached on some rows of a split; `score` in per cent (CIDEr × 100), NaN where not asked for."""
+
+    prediction_loss: float = 0.0
+    kl: float = 0.0
+    score: float = float("nan")
+    right: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (row,) 0 to 1; empty for captions
+
+    def metrics(self) -> dict[str, float]:
+        """Metric name → value, as records keep them."""
+        values = {"score": self.score, "prediction_loss": self.prediction_loss, "kl": self.kl}
+        return {name: value for name, value in values.items() if not np.isnan(value)}
+
+
+@torch.no_grad()
+def evaluate(
+    models: Sequence[TaskModel],
+    teacher: TaskModel | None,
+    data: TaskData,
+    split: Split,
+    rows: np.ndarray,
+    batch_size: int,
+    *,
+    captions: bool = True,
+) -> list[Evaluation]:
+    """Score, prediction loss and KL to the teacher of every model on `rows` of a split.
+
+    The teacher runs once for all of them; without one KL is NaN. Without `captions` none are written: no CIDEr.
+    """
+    found = [Evaluation(kl=0.0 if teacher else float("nan")) for _ in models]
+    right: list[list[np.ndarray]] = [[] for _ in models]
+    # A loss is a mean over examples, or over real tokens: weigh each batch by how many it has.
+    count = (split.tokens[rows, 1:] != data.tokenizer.pad).sum(1) if data.task.captions else np.ones(len(rows))
+    for start in range(0, len(rows), batch_size):
+        part = rows[start : start + batch_size]
+        share = float(count[start : start + len(part)].sum() / count.sum())
+        batch = to_device(split.take(part), device())
+        target = None if teacher is None else predict(teacher, batch)
+        for model, result, scores in zip(models, found, right, strict=True):
+            prediction = predict(model, batch)
+            _add_losses(result, data, prediction, target, batch, share)
+            if not data.task.captions:
+                scores.append(row_scores(data, split, part, prediction.argmax(-1).tolist()))
+    for model, result, scores in zip(models, found, right, strict=True):
+        if scores:
+            result.right = np.concatenate(scores)
+            result.score = 100.0 * float(result.right.mean())
+        elif captions:
+            result.score = 100.0 * caption_score(model, data, split, rows, batch_size)
+    return found
+
+
+def _add_losses(
+    result: Evaluation, data: TaskData, prediction: Tensor, target: Tensor | None, batch: DeviceBatch, share: float
+) -> None:
+    pad = data.tokenizer.pad
+    result.prediction_loss += share * float(training_loss(data.task, prediction, batch, pad))
+    if target is not None:
+        result.kl += share * float(prediction_kl(data.task, prediction, target, batch, pad))
+
+
+def row_scores(data: TaskData, split: Split, rows: np.ndarray, chosen: Sequence[int]) -> np.ndarray:
+    """Score from 0 to 1 of the class chosen for each row: VQA's official accuracy, or whether the label is right."""
+    if data.task.name != "vqa":
+        return (split.targets[rows].argmax(-1) == np.asarray(chosen)).astype(float)
+    given = (split.references[example] for example in split.examples[rows])
+    return np.array([vqa_accuracy(data.classes[c], answers) for c, answers in zip(chosen, given, strict=True)])
+
+
+def caption_score(model: TaskModel, data: TaskData, split: Split, rows: np.ndarray, batch_size: int) -> float:
+    """CIDEr of greedy captions, one for every picture that occurs in `rows`."""
+    _, first = np.unique(split.views[rows, 0], return_index=True)
+    rows = rows[np.sort(first)]
+    written: list[str] = []
+    for start in range(0, len(rows), batch_size):
+        batch = to_device(split.take(rows[start : start + batch_size]), device())
+        tokens = generate(model, batch.images, data.tokenizer, split.tokens.shape[1]).cpu().numpy()
+        written += [caption_words(data.tokenizer.decode(row)) for row in tokens]
+    references = [[caption_words(text) for text in split.references[split.examples[row]]] for row in rows]
+    return cider(written, references)

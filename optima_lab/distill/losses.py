@@ -1,0 +1,106 @@
+"""The losses of arXiv 2310.04550: Eq. 1 (prediction), Eq. 3 (hidden states), Eq. 4 (attention), Eq. 5 (their sum).
+
+Every mean is over positions that both models really have: padding and forbidden attention say nothing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from optima_lab.bandits.arms import Arm
+from optima_lab.distill.models import Projections
+from optima_lab.distill.walk import Trace
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The four losses of one forward, as scalars on the device; None where a loss was not computed."""
+
+    train: Tensor
+    kl: Tensor | None = None
+    hidden: Tensor | None = None
+    attention: Tensor | None = None
+
+
+def kl_divergence(
+    student_logits: Float[Tensor, "*batch classes"],
+    teacher_logits: Float[Tensor, "*batch classes"],
+    mask: Bool[Tensor, "*batch"] | None = None,
+) -> Float[Tensor, ""]:
+    """KL(f_s ‖ f_t) of Eq. 1: the sum over classes, the mean over examples (captions: over real tokens).
+
+    The paper writes the student first; many distillation libraries put the teacher first.
+    """
+    student, teacher = student_logits.log_softmax(-1), teacher_logits.log_softmax(-1)
+    return mean((student.exp() * (student - teacher)).sum(-1), mask)
+
+
+def cross_entropy(logits: Float[Tensor, "batch classes"], targets: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
+    """Cross-entropy against soft targets, each row scaled to sum to one; a row of zeros adds nothing."""
+    share = targets / targets.sum(-1, keepdim=True).clamp_min(1e-12)
+    return -(share * logits.log_softmax(-1)).sum(-1).mean()
+
+
+def caption_loss(
+    logits: Float[Tensor, "batch token vocabulary"],
+    next_tokens: Tensor,
+    real: Bool[Tensor, "batch token"],
+) -> Float[Tensor, ""]:
+    """Captioning loss of CoCa: -log P(y_l | y_<l, x), the mean over real tokens."""
+    return mean(F.cross_entropy(logits.transpose(1, 2), next_tokens, reduction="none"), real)
+
+
+def contrastive_loss(
+    image: Float[Tensor, "batch width"], text: Float[Tensor, "batch width"], log_scale: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """CLIP's symmetric contrastive loss between normalised features, the mean of both directions."""
+    logits = log_scale.exp() * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
+    pairs = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
+
+
+def mean(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*#batch"] | None) -> Float[Tensor, ""]:
+    """The mean over the positions where `mask` is True."""
+    if mask is None:
+        return values.mean()
+    weights = mask.expand_as(values)
+    return values.masked_fill(~weights, 0.0).sum() / weights.sum()
+
+
+def hidden_loss(student: Trace, teacher: Trace, projections: Projections, arm: Arm) -> Float[Tensor, ""]:
+    """L_hidn of Eq. 3: mean over the arm's student layers i of MSE(H_t^⌈g·i⌉, H_s^i W^i).
+
+    The traces list the student's layers and the teacher's layers matched to them, in the same order.
+    """
+    errors = []
+    for module in sorted(arm):
+        mask = student.token_mask[module]
+        matrices = getattr(projections, module)
+        for h_s, h_t, w in zip(student.hidden[module], teacher.hidden[module], matrices, strict=True):
+            errors.append(mean(_squares(h_s @ w, h_t).mean(-1), mask))
+    return torch.stack(errors).mean()
+
+
+def attention_loss(student: Trace, teacher: Trace, arm: Arm) -> Float[Tensor, ""]:
+    """L_attn of Eq. 4: the same mean of MSE(A_t^⌈g·i⌉, A_s^i) over head-averaged attention, no projection."""
+    errors = []
+    for module in sorted(arm):
+        mask = student.pair_mask[module]
+        for a_s, a_t in zip(student.attention[module], teacher.attention[module], strict=True):
+            errors.append(mean(_squares(a_s, a_t), mask))
+    return torch.stack(errors).mean()
+
+
+def _squares(ours: Tensor, theirs: Tensor) -> Tensor:
+    if ours.shape != theirs.shape:  # never broadcast: a wrong batch or grid would pass unseen
+        raise ValueError(f"student and teacher must agree in shape, got {tuple(ours.shape)} and {tuple(theirs.shape)}")
+    return (ours - theirs).square()
+
+
+def total_loss(losses: Losses, alpha: tuple[float, float, float]) -> Float[Tensor, ""]:
+    """L_total of Eq. 5: L_train + α1 D_KL + α2 L_hidn + α3 L_attn, leaving out what was not computed."""
+    terms = zip(alpha, (losses.kl, losses.hidden, losses.attention), strict=True)
+    return losses.train + sum(a * term for a, term in terms if term is not None and a != 0.0)

@@ -1,0 +1,222 @@
+"""CoCa from open_clip at our sizes, the paper's task heads, and students made of a base model's layers.
+
+open_clip holds the parameters; `walk.py` owns the forward. Only these two files know open_clip's insides.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from jaxtyping import Bool, Float
+from open_clip import CoCa
+from open_clip.transformer import AttentionalPooler
+from torch import Tensor, nn
+
+from optima_lab.config import Config, layers
+from optima_lab.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Size:
+    """Shape of a CoCa: layers of image encoder, text encoder and decoder, widths, and input sizes."""
+
+    layers: tuple[int, int, int]
+    width: int
+    head_width: int
+    image_size: int
+    patch_size: int
+    text_tokens: int
+    vocabulary: int
+    decoder: str = "paper"
+    image_queries: int = 256
+
+
+def size(config: Config, which: str, vocabulary: int) -> Size:
+    """The shape of 'teacher', 'base' or 'student'; base and student share their width (layers are copied).
+
+    `vocabulary` is the tokenizer's: a small corpus may have fewer pieces than the configuration allows.
+    """
+    width = config.teacher_width if which == "teacher" else config.student_width
+    return Size(
+        layers(getattr(config, f"{which}_layers")),
+        width,
+        config.head_width,
+        config.image_size,
+        config.patch_size,
+        config.text_tokens,
+        vocabulary,
+        config.decoder,
+        config.image_queries,
+    )
+
+
+def build(size: Size, seed: int) -> CoCa:
+    """A CoCa of this size, initialised from `seed` alone.
+
+    `decoder='paper'` drops the MLP of the decoder's self-attention blocks: self → cross → MLP.
+    """
+    image, text, decoder = size.layers
+    heads = size.width // size.head_width
+    pool = {"attentional_pool": "cascade", "attn_pooler_queries": size.image_queries, "attn_pooler_heads": heads}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = CoCa(
+            embed_dim=size.width,
+            multimodal_cfg={
+                "context_length": size.text_tokens,
+                "vocab_size": size.vocabulary,
+                "width": size.width,
+                "heads": heads,
+                "layers": decoder,
+                "attn_pooler_heads": heads,
+            },
+            text_cfg={
+                "context_length": size.text_tokens,
+                "vocab_size": size.vocabulary,
+                "width": size.width,
+                "heads": heads,
+                "layers": text,
+                "embed_cls": True,
+                "output_tokens": True,
+            },
+            vision_cfg={
+                "image_size": size.image_size,
+                "patch_size": size.patch_size,
+                "width": size.width,
+                "head_width": size.head_width,
+                "layers": image,
+                "output_tokens": True,
+                **(pool if size.image_queries else {}),
+            },
+        )
+        # open_clip leaves this one uninitialised (torch.empty): NaN when trained from scratch.
+        nn.init.normal_(model.text_decoder.text_projection, std=size.width**-0.5)
+    model.text.correct_cls_mask = True  # the mask of released weights is shifted by one; ours need not be
+    if size.decoder == "paper":
+        for block in model.text_decoder.resblocks:
+            block.ln_2, block.mlp, block.ls_2 = None, None, None
+    return model
+
+
+class Head(nn.Module):
+    """An attentional pooler with one query over the decoder's output, then a linear classifier (A.3)."""
+
+    def __init__(self, width: int, heads: int, pictures: int, classes: int) -> None:
+        super().__init__()
+        self.pooler = AttentionalPooler(width, width, n_head=heads, n_queries=1)
+        self.classifier = nn.Linear(pictures * width, classes)
+        self.pictures = pictures
+
+    def forward(
+        self,
+        decoded: Float[Tensor, "sequence token width"],
+        mask: Bool[Tensor, "sequence token"],
+        keep: Float[Tensor, "batch features"] | None = None,
+    ) -> Float[Tensor, "batch classes"]:
+        """Class logits; NLVR2's two pooled vectors are concatenated. `keep` is the dropout mask, already scaled."""
+        keys = self.pooler.ln_k(decoded)
+        query = self.pooler.ln_q(self.pooler.query).expand(len(decoded), 1, -1)
+        pooled, _ = self.pooler.attn(query, keys, keys, key_padding_mask=~mask, need_weights=False)
+        features = pooled.reshape(len(decoded) // self.pictures, -1)
+        return self.classifier(features if keep is None else features * keep)
+
+
+class TaskModel(nn.Module):
+    """A CoCa with the head of its task; captions need none (the decoder predicts tokens)."""
+
+    def __init__(self, coca: CoCa, head: Head | None, patch_size: int) -> None:
+        super().__init__()
+        self.coca, self.head, self.patch_size = coca, head, patch_size
+
+    @property
+    def width(self) -> int:
+        """Hidden size."""
+        return self.coca.text.width
+
+    def depth(self, module: str) -> int:
+        """Layers of 'image', 'text' or 'decoder'."""
+        return len(blocks(self.coca, module))
+
+
+def blocks(coca: CoCa, module: str) -> nn.ModuleList:
+    """The layers of a module; the decoder's self-attention blocks stand for its layers."""
+    towers = {"image": coca.visual.transformer, "text": coca.text.transformer, "decoder": coca.text_decoder}
+    return towers[module].resblocks
+
+
+def for_task(coca: CoCa, size: Size, pictures: int, classes: int, seed: int) -> TaskModel:
+    """`coca` with a new head drawn from `seed`; no head where there are no classes (captions)."""
+    if classes == 0:
+        return TaskModel(coca, None, size.patch_size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = Head(size.width, size.width // size.head_width, pictures, classes)
+        nn.init.normal_(head.pooler.query, std=size.width**-0.5)
+    return TaskModel(coca, head, size.patch_size)
+
+
+def matched_layer(student_layer: int, student_layers: int, teacher_layers: int) -> int:
+    """Teacher layer ⌈g·i⌉ of student layer i, both from 1; g = teacher layers / student layers (Section 4.3)."""
+    return ceil(teacher_layers * student_layer / student_layers)
+
+
+def student_from(base: CoCa, base_size: Size, student_size: Size, seed: int) -> CoCa:
+    """A student whose layers are uniformly sampled from the base's (Section 4.2); the rest is copied as it is."""
+    student = build(student_size, seed)
+    source = base.state_dict()
+    target = student.state_dict()
+    towers = ("visual.transformer.resblocks", "text.transformer.resblocks", "text_decoder.resblocks")
+    depth = dict(zip(towers, zip(student_size.layers, base_size.layers, strict=True), strict=True))
+    depth["text_decoder.cross_attn"] = depth["text_decoder.resblocks"]
+    for name in target:
+        tower = next((t for t in depth if name.startswith(t + ".")), None)
+        origin = name
+        if tower is not None:
+            index, rest = name[len(tower) + 1 :].split(".", 1)
+            origin = f"{tower}.{matched_layer(int(index) + 1, *depth[tower]) - 1}.{rest}"
+        target[name] = source[origin]
+    student.load_state_dict(target)
+    return student
+
+
+class Projections(nn.Module):
+    """The learnable W^i of Eq. 3: one (d_s, d_t) matrix for every student layer of every module."""
+
+    def __init__(self, student: TaskModel, teacher: TaskModel, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        d_s, d_t = student.width, teacher.width
+        for module in ("image", "text", "decoder"):
+            draws = [torch.randn(d_s, d_t, generator=generator) * d_s**-0.5 for _ in range(student.depth(module))]
+            setattr(self, module, nn.ParameterList(draws))
+
+
+def require_same_tokens(student: Size, teacher: Size) -> None:
+    """Hidden states are compared position by position: refuse grids or texts of different lengths.
+
+    Raises ConfigError.
+    """
+    grids = [s.image_size // s.patch_size for s in (student, teacher)]
+    if grids[0] != grids[1]:
+        raise ConfigError(
+            f"student and teacher must have the same image tokens, got {grids[0]}² and {grids[1]}²; "
+            "choose patch_size and image_size so that both grids agree"
+        )
+    if student.text_tokens != teacher.text_tokens:
+        raise ConfigError(
+            f"student and teacher must have the same text_tokens, got {student.text_tokens} and {teacher.text_tokens}"
+        )
+
+
+def pixels(images: Tensor) -> Float[Tensor, "batch pictures 3 height width"]:
+    """uint8 pictures (batch, pictures, height, width, 3) as floats from -1 to 1, channels first."""
+    return images.permute(0, 1, 4, 2, 3).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def dropout_mask(seed: int, rows: int, features: int, rate: float) -> Float[Tensor, "rows features"] | None:
+    """The task layer's scaled dropout mask, a function of its arguments alone: the same for every student."""
+    if rate == 0.0:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    keep = torch.rand(rows, features, generator=generator) >= rate
+    return keep.to(torch.float32) / (1.0 - rate)

@@ -1,0 +1,46 @@
+"""The reward of a round (Eq. 6 of arXiv 2310.04550) and its variants (A.6)."""
+
+from math import isfinite
+from typing import NamedTuple
+
+
+class ProbeLosses(NamedTuple):
+    """Losses on the probe batch; hidden and attention over ALL layers, whatever arm was played."""
+
+    train: float
+    kl: float
+    hidden: float
+    attention: float
+
+
+class Reward(NamedTuple):
+    """A round's reward and the three ratios it is made of, each from 0 to 1."""
+
+    value: float
+    kl: float
+    hidden: float
+    attention: float
+
+
+VARIANTS = {"all": ("kl", "hidden", "attention"), "kl": ("kl",), "layers": ("hidden", "attention")}
+
+
+def decrement_ratio(before: float, after: float) -> float:
+    """max(0, (before - after) / before) of Eq. 6.
+
+    The paper is silent on 0/0: a loss of zero has nothing left to lose, its ratio is 0. So is that of a loss that is
+    not finite.
+    """
+    if not (isfinite(before) and isfinite(after)) or before <= 0.0:
+        return 0.0
+    return max(0.0, (before - after) / before)
+
+
+def reward(before: ProbeLosses, after: ProbeLosses, variant: str = "all") -> Reward:
+    """r of Eq. 6: the mean of the decrement ratios over U = {D_KL, L_hidn, L_attn}.
+
+    Variants of A.6: 'kl' (r_KD, D_KL alone), 'layers' (r_LWD, hidden states and attention).
+    """
+    ratios = {name: decrement_ratio(getattr(before, name), getattr(after, name)) for name in VARIANTS["all"]}
+    chosen = VARIANTS[variant]
+    return Reward(sum(ratios[name] for name in chosen) / len(chosen), **ratios)

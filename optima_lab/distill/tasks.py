@@ -1,0 +1,115 @@
+"""What a task adds to a CoCa: its head, its training loss, and the device-side batch both models see."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torchvision.transforms.v2 import RandAugment
+
+from optima_lab.config import Config, Task
+from optima_lab.data.batches import Batch, order
+from optima_lab.data.corpus import TaskData
+from optima_lab.distill import losses
+from optima_lab.distill.models import TaskModel, dropout_mask, pixels
+from optima_lab.distill.walk import Trace, token_logits, walk
+from optima_lab.progress import progress
+
+
+@dataclass(frozen=True)
+class DeviceBatch:
+    """One batch on the device, as student and teacher see it."""
+
+    images: Float[Tensor, "batch pictures 3 height width"]
+    tokens: Int[Tensor, "batch token"]
+    targets: Float[Tensor, "batch classes"]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+def device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def to_device(batch: Batch, where: torch.device, augment_seed: tuple[int, int] | None = None) -> DeviceBatch:
+    """Move a batch; pictures travel as bytes, are augmented (given a seed) and become floats there."""
+    images, tokens, targets = (
+        torch.from_numpy(np.ascontiguousarray(array)).to(where, non_blocking=True)
+        for array in (batch.images, batch.tokens, batch.targets)
+    )
+    if augment_seed is not None:
+        images = rand_augment(images, augment_seed)
+    return DeviceBatch(pixels(images), tokens, targets)
+
+
+def rand_augment(images: Tensor, seed: tuple[int, int]) -> Tensor:
+    """RandAugment(1, 10) of Tables 2 and 3 on uint8 pictures (batch, pictures, height, width, 3), each on its own."""
+    transform = RandAugment(num_ops=1, magnitude=10)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mix(*seed))
+        flat = [transform(picture) for picture in images.flatten(0, 1).permute(0, 3, 1, 2)]
+    return torch.stack(flat).permute(0, 2, 3, 1).view_as(images)
+
+
+def mix(*numbers: int) -> int:
+    """One 63-bit seed of several numbers, by numpy's SeedSequence."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def logits(model: TaskModel, trace: Trace, keep: Tensor | None = None) -> Tensor:
+    """The model's prediction: (batch, classes), or for captions (batch, token - 1, vocabulary) of the next tokens."""
+    if model.head is None:
+        return token_logits(model.coca, trace)[:, :-1]
+    assert trace.decoded is not None
+    mask = trace.token_mask["decoder"]
+    assert mask is not None
+    return model.head(trace.decoded, mask, keep)
+
+
+def predict(model: TaskModel, batch: DeviceBatch) -> Tensor:
+    """`logits` of a plain forward, nothing collected."""
+    return logits(model, walk(model.coca, batch.images, batch.tokens))
+
+
+def real_next_tokens(tokens: Int[Tensor, "batch token"], pad: int) -> Tensor:
+    """(batch, token - 1): where a caption's next token is a real one."""
+    return tokens[:, 1:] != pad
+
+
+def training_loss(task: Task, prediction: Tensor, batch: DeviceBatch, pad: int) -> Float[Tensor, ""]:
+    """L_train of Eq. 1: cross-entropy over classes (soft targets for VQA), or CoCa's captioning loss."""
+    if task.captions:
+        return losses.caption_loss(prediction, batch.tokens[:, 1:], real_next_tokens(batch.tokens, pad))
+    return losses.cross_entropy(prediction, batch.targets)
+
+
+def prediction_kl(task: Task, student: Tensor, teacher: Tensor, batch: DeviceBatch, pad: int) -> Float[Tensor, ""]:
+    """D_KL of Eq. 1 between predictions; for captions per token, the mean over real tokens."""
+    mask = real_next_tokens(batch.tokens, pad) if task.captions else None
+    return losses.kl_divergence(student, teacher, mask)
+
+
+def training_batches(
+    config: Config, data: TaskData, batch_size: int, steps: int, seed: int, about: str
+) -> Iterator[tuple[int, DeviceBatch]]:
+    """(step, batch) for step 1 … steps, with a progress bar; the order depends on the seed and the step alone."""
+    for step in progress(range(1, steps + 1), f"{about} {data.task.title}"):
+        yield step, training_batch(config, data, batch_size, seed, step)
+
+
+def training_batch(config: Config, data: TaskData, batch_size: int, seed: int, step: int) -> DeviceBatch:
+    """The batch of a step (from 1), augmented where the configuration says so."""
+    batch = data.train.take(order(seed, step - 1, batch_size, len(data.train.tokens)))
+    return to_device(batch, device(), augment_seed=(seed, step) if config.rand_augment else None)
+
+
+def head_dropout(model: TaskModel, batch: DeviceBatch, rate: float, seed: int, step: int) -> Tensor | None:
+    """The task layer's dropout mask of a step, on the device; None without a head."""
+    if model.head is None:
+        return None
+    mask = dropout_mask(mix(seed, step), len(batch), model.head.classifier.in_features, rate)
+    return None if mask is None else mask.to(batch.images.device)

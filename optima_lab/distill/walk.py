@@ -1,0 +1,199 @@
+"""One forward through a CoCa that also returns hidden states and attention scores, module by module.
+
+Same parameters as open_clip's own forward and the same result; but every block's output and its head-averaged
+attention scores come out on the way, and only the modules asked for are run. Teacher and student use it alike.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from math import sqrt
+
+import torch
+from jaxtyping import Bool, Float, Int
+from open_clip import CoCa
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from optima_lab.bandits.arms import MODULES
+
+Layers = Collection[int]  # of one module, counted from 1
+Collect = Mapping[str, Layers]
+NOTHING: Collect = {}
+
+
+@dataclass(frozen=True)
+class View:
+    """What of the attention is returned: which quantity, and of which attention of the decoder."""
+
+    attention: str = "scores"  # before the softmax; 'weights': after it
+    decoder_attention: str = "self"  # or 'cross' (DIDE's)
+
+
+@dataclass
+class Trace:
+    """What a walk saw. Lists hold one tensor a layer, in order; masks are True where a position counts.
+
+    `hidden[m]`: (sequence, token, width); `attention[m]`: (sequence, query, key), mean over heads;
+    `token_mask[m]`: (sequence, token); `pair_mask[m]`: (sequence or 1, query, key). A sequence is a (picture, text)
+    pair: NLVR2 has two for every example, only its text encoder runs once.
+    """
+
+    hidden: dict[str, list[Tensor]] = field(default_factory=dict)
+    attention: dict[str, list[Tensor]] = field(default_factory=dict)
+    token_mask: dict[str, Tensor | None] = field(default_factory=dict)
+    pair_mask: dict[str, Tensor | None] = field(default_factory=dict)
+    image_tokens: Tensor | None = None
+    image_feature: Tensor | None = None
+    text_tokens: Tensor | None = None
+    text_feature: Tensor | None = None
+    decoded: Tensor | None = None
+
+
+def walk(
+    coca: CoCa,
+    images: Float[Tensor, "batch pictures 3 height width"],
+    tokens: Int[Tensor, "batch token"],
+    *,
+    run: frozenset[str] = frozenset(MODULES),
+    collect: Collect = NOTHING,
+    view: View = View(),
+) -> Trace:
+    """Run the modules in `run` and note hidden states and attention of the layers (from 1) in `collect`.
+
+    The decoder needs both encoders, which are then run too. Equals open_clip's forward.
+    """
+    trace = Trace()
+    if run & {"image", "decoder"}:
+        _walk_image(coca, images.flatten(0, 1), trace, collect.get("image", ()), view)
+    if run & {"text", "decoder"}:
+        _walk_text(coca, tokens, trace, collect.get("text", ()), view)
+    if "decoder" in run:
+        walk_decoder(coca, tokens, images.shape[1], trace, collect.get("decoder", ()), view)
+    return trace
+
+
+def every_layer(coca: CoCa) -> dict[str, range]:
+    """`collect` for all layers of all modules."""
+    towers = (coca.visual.transformer, coca.text.transformer, coca.text_decoder)
+    return {module: range(1, len(tower.resblocks) + 1) for module, tower in zip(MODULES, towers, strict=True)}
+
+
+def attend(
+    attn: nn.MultiheadAttention,
+    queries: Float[Tensor, "batch query width"],
+    context: Float[Tensor, "batch key width"] | None,
+    mask: Bool[Tensor, "#batch query key"] | None,
+    wanted: str = "",
+) -> tuple[Float[Tensor, "batch query width"], Float[Tensor, "batch query key"] | None]:
+    """Multi-head attention with `attn`'s parameters, and its head-averaged 'scores' or 'weights' where wanted.
+
+    The mean of the scores over H heads is one full-width product, Q Kᵀ / (H √d_h): no head is taken apart for it.
+    """
+    d, h = attn.embed_dim, attn.num_heads
+    weight, bias = attn.in_proj_weight, attn.in_proj_bias
+    if context is None:
+        q, k, v = F.linear(queries, weight, bias).split(d, -1)
+    else:
+        q = F.linear(queries, weight[:d], bias[:d])
+        k, v = F.linear(context, weight[d:], bias[d:]).split(d, -1)
+    heads = [x.unflatten(-1, (h, d // h)).transpose(1, 2) for x in (q, k, v)]
+    out = F.scaled_dot_product_attention(*heads, attn_mask=None if mask is None else mask[:, None])
+    out = F.linear(out.transpose(1, 2).flatten(2), attn.out_proj.weight, attn.out_proj.bias)
+    if wanted == "scores":
+        return out, q @ k.transpose(1, 2) / (h * sqrt(d / h))
+    if wanted == "weights":
+        scores = heads[0] @ heads[1].transpose(2, 3) / sqrt(d / h)
+        scores = scores if mask is None else scores.masked_fill(~mask[:, None], float("-inf"))
+        return out, scores.softmax(-1).mean(1)
+    return out, None
+
+
+def _block(
+    block: nn.Module, x: Tensor, mask: Tensor | None, wanted: str, context: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """A pre-norm residual block: x + attention(x), then + MLP; the paper's decoder has no MLP here."""
+    context = None if context is None else block.ln_1_kv(context)
+    out, seen = attend(block.attn, block.ln_1(x), context, mask, wanted)
+    x = x + block.ls_1(out)
+    return (x if block.mlp is None else x + block.ls_2(block.mlp(block.ln_2(x)))), seen
+
+
+def _tower(
+    blocks: nn.ModuleList, x: Tensor, mask: Tensor | None, module: str, trace: Trace, layers: Layers, wanted: str
+) -> Tensor:
+    for layer, block in enumerate(blocks, 1):
+        x, seen = _block(block, x, mask, wanted if layer in layers else "")
+        _note(trace, module, x, seen)
+    return x
+
+
+def _note(trace: Trace, module: str, hidden: Tensor, seen: Tensor | None) -> None:
+    if seen is not None:
+        trace.hidden.setdefault(module, []).append(hidden)
+        trace.attention.setdefault(module, []).append(seen)
+
+
+def _walk_image(coca: CoCa, images: Tensor, trace: Trace, layers: Layers, view: View) -> None:
+    visual = coca.visual
+    x = visual.ln_pre(_patch_embedding(visual, images))
+    x = _tower(visual.transformer.resblocks, x, None, "image", trace, layers, view.attention)
+    pooled, tokens = visual._pool(x)
+    if tokens.ndim == 3 and pooled.ndim == 3:  # cascaded poolers: one contrastive query
+        pooled = pooled[:, 0]
+    trace.image_feature, trace.image_tokens = pooled @ visual.proj, tokens
+    trace.token_mask["image"] = trace.pair_mask["image"] = None
+
+
+def _patch_embedding(visual: nn.Module, images: Tensor) -> Float[Tensor, "picture token width"]:
+    """Class token and patches; a convolution whose stride is its kernel is one matrix product."""
+    p = visual.patch_size[0]
+    patches = F.pixel_unshuffle(images, p).flatten(2).transpose(1, 2)  # (picture, patch, 3·p·p)
+    x = F.linear(patches, visual.conv1.weight.flatten(1))
+    x = torch.cat([visual.class_embedding.expand(len(x), 1, -1), x], 1)
+    return x + visual.positional_embedding
+
+
+def _walk_text(coca: CoCa, tokens: Tensor, trace: Trace, layers: Layers, view: View) -> None:
+    text = coca.text
+    x = torch.cat([text.token_embedding(tokens), text.cls_emb.expand(len(tokens), 1, -1)], 1)
+    length = x.shape[1]
+    x = x + text.positional_embedding[:length]
+    real = tokens != text.pad_id
+    cls = real.new_ones(len(real), 1)
+    # Released open_clip weights were trained with the CLS entry of the mask in front (correct_cls_mask=False).
+    keys = torch.cat([real, cls] if text.correct_cls_mask else [cls, real], 1)
+    causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+    mask = causal & keys[:, None]
+    x = _tower(text.transformer.resblocks, x, mask, "text", trace, layers, view.attention)
+    trace.text_feature = text.ln_final(x[:, -1]) @ text.text_projection
+    trace.text_tokens = x[:, :-1]
+    trace.token_mask["text"] = torch.cat([real, cls], 1)
+    trace.pair_mask["text"] = mask & trace.token_mask["text"][:, :, None]
+
+
+def walk_decoder(
+    coca: CoCa, tokens: Tensor, pictures: int, trace: Trace, layers: Layers = (), view: View = View()
+) -> None:
+    """The decoder over a trace that already has both encoders' tokens; its part is added to the trace."""
+    decoder = coca.text_decoder
+    assert trace.text_tokens is not None and trace.image_tokens is not None
+    x = trace.text_tokens.repeat_interleave(pictures, 0) if pictures > 1 else trace.text_tokens
+    real = (tokens != coca.text.pad_id).repeat_interleave(pictures, 0)
+    length = x.shape[1]
+    causal = torch.ones(1, length, length, dtype=torch.bool, device=x.device).tril()
+    cross = view.decoder_attention == "cross"
+    for layer, (block, cross_block) in enumerate(zip(decoder.resblocks, decoder.cross_attn, strict=True), 1):
+        wanted = view.attention if layer in layers else ""
+        x, own = _block(block, x, causal, "" if cross else wanted)
+        x, other = _block(cross_block, x, None, wanted if cross else "", trace.image_tokens)
+        _note(trace, "decoder", x, other if cross else own)
+    trace.decoded = decoder.ln_final(x)
+    trace.token_mask["decoder"] = real
+    pairs = real[:, :, None] & (real.new_ones(1, 1, trace.image_tokens.shape[1]) if cross else causal)
+    trace.pair_mask["decoder"] = pairs
+
+
+def token_logits(coca: CoCa, trace: Trace) -> Float[Tensor, "batch token vocabulary"]:
+    """The decoder's prediction of the token after each position."""
+    assert trace.decoded is not None
+    return trace.decoded @ coca.text_decoder.text_projection

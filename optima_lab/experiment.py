@@ -1,0 +1,124 @@
+"""Task × preset × seeds → the runs that figures need. What is there is opened, what is missing is trained."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optima_lab.config import Config
+from optima_lab.config import preset as make_preset
+from optima_lab.distill.strategies import parse_strategies
+from optima_lab.errors import ConfigError, RecordError
+from optima_lab.records import read_json
+
+if TYPE_CHECKING:
+    pass
+
+RECORD_VERSION = 1  # raise it when the same configuration would leave other records
+# What changes no record of a student: names, where the same data lies, and what is in a strategy's own id.
+_NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One population: one task, one seed, many strategies that share a teacher and their batches."""
+
+    config: Config
+    folder: Path
+    only: tuple[str, ...]  # the strategies asked for, by folder
+    summary: Mapping[str, Any]
+
+    @property
+    def task(self) -> str:
+        """'vqa', 'snli_ve', 'nlvr2' or 'coco'."""
+        return self.config.task
+
+    @property
+    def seed(self) -> int:
+        """The students' seed."""
+        return self.config.seed
+
+    @property
+    def id(self) -> str:
+        """The folder's name: preset, seed and a hash of everything that changes a result."""
+        return self.folder.name
+
+
+def run(
+    task: str = "vqa",
+    preset: str = "laptop",
+    seeds: int = 1,
+    data: str = "",
+    runs: str = "runs",
+    strategies: str = "all",
+    **overrides: Any,
+) -> list[Experiment]:
+    """The experiments of a task for seeds 0 … seeds-1, each with all `strategies`; trains what is missing.
+
+    `overrides` are fields of `Config`. Raises ConfigError for anything misnamed or out of range before training, and
+    DataError or RecordError where files are missing, broken or cannot be written.
+    """
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise ConfigError(f"seeds must be a whole number of at least 1, got {seeds!r}")
+    config = make_preset(task, preset, data=str(data), **overrides)
+    return [run_seed(replace(config, seed=config.seed + n), Path(runs), strategies) for n in range(seeds)]
+
+
+def run_seed(config: Config, runs: Path, strategies: str = "all") -> Experiment:
+    """One experiment; only strategies without a finished run are trained, together, as one population."""
+    from optima_lab.data import corpus
+
+    chosen = parse_strategies(strategies, config)
+    source = corpus.locate(config, runs)
+    folder = runs / config.task / experiment_id(config, source.fingerprint)
+    missing = [s for s in chosen if not (folder / s.id / "done.json").exists()]
+    only = tuple(s.id for s in chosen)
+    if missing:
+        from optima_lab.training import train_population
+
+        with _writable(folder):
+            train_population(config, source, folder, missing)
+    return Experiment(config, folder, only, read_json(folder / "experiment.json"))
+
+
+def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
+    """All experiments recorded below `runs`, with every strategy that has begun, ordered by task and folder."""
+    found = []
+    for path in sorted(Path(runs).glob("*/*/experiment.json")):
+        summary = read_json(path)
+        try:
+            config = Config(**summary["config"])
+        except (KeyError, TypeError, ConfigError) as error:
+            raise RecordError(f"{path} must hold a configuration of this version: {error}") from None
+        only = tuple(sorted(p.parent.name for p in path.parent.glob("*/run.json")))
+        found.append(Experiment(config, path.parent, only, summary))
+    return found
+
+
+def experiment_id(config: Config, data_fingerprint: str) -> str:
+    """'laptop-s0-1a2b3c4d': readable, and another one for whatever changes a student's records."""
+    parts = {k: v for k, v in asdict(config).items() if k not in _NOT_IN_ID}
+    return f"{config.preset}-s{config.seed}-{content_hash(RECORD_VERSION, parts, data_fingerprint)}"
+
+
+def content_hash(*parts: Any) -> str:
+    """Eight hex digits of JSON-able content."""
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into one line; what is finished stays."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        where = error.filename or folder
+        raise RecordError(
+            f"records must be writable at {where}: {error.strerror}; nothing finished was changed"
+        ) from None

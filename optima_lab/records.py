@@ -1,0 +1,154 @@
+"""What a run leaves on disk, and reading it back as frames: the only thing views look at.
+
+`<runs>/<task>/<experiment id>/experiment.json` and, for each strategy, `<strategy id>/` with `run.json`, `steps.jsonl`,
+`rounds.jsonl`, `evals.jsonl`, `student.safetensors` and, once all is there, `done.json`.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from optima_lab.errors import RecordError
+
+LINES = ("steps", "rounds", "evals")
+VECTORS = ("draws", "mean_before", "mean_after", "plays_before", "plays_after")
+
+
+class Source(Protocol):
+    """What reading needs to know of an experiment; `only` names the strategies asked for, by folder."""
+
+    task: str
+    seed: int
+    id: str
+    folder: Path
+    only: tuple[str, ...]
+
+
+class Writer:
+    """Appends one run's records, flushed to disk after every round; closing the files is the caller's `with`."""
+
+    def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "run.json", about)
+        self._files = {name: (folder / f"{name}.jsonl").open("w", encoding="utf-8") for name in LINES}
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def append(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Add records to 'steps', 'rounds' or 'evals', one JSON line each."""
+        self._files[name].writelines(json.dumps(record) + "\n" for record in records)
+
+    def flush(self) -> None:
+        """Hand everything over to the disk: what was appended survives a crash."""
+        for file in self._files.values():
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a small JSON file whole or not at all."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises RecordError naming it where it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise RecordError(f"{path} must be JSON: {error}") from None
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a .jsonl file; a half-written last line (a run that was killed) is left out.
+
+    Raises RecordError for a broken line elsewhere. A file that does not exist has no records.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("not an object")
+            records.append(record)
+        except ValueError as error:
+            if number == len(lines):  # no newline after it: never finished
+                break
+            raise RecordError(f"{path}:{number} must be a JSON object: {error}") from None
+    return records
+
+
+def read_rounds(experiments: Sequence[Source]) -> pd.DataFrame:
+    """One row a round; `draws`, `mean_*` and `plays_*` are arrays of length 7, or None."""
+    return _frame(experiments, "rounds")
+
+
+def read_steps(experiments: Sequence[Source]) -> pd.DataFrame:
+    """One row an optimizer step: its losses and learning rate."""
+    return _frame(experiments, "steps")
+
+
+def read_evals(experiments: Sequence[Source]) -> pd.DataFrame:
+    """One row an evaluation: step, round, split, metric ('score', 'prediction_loss', 'kl') and value."""
+    return _frame(experiments, "evals")
+
+
+def read_runs(experiments: Sequence[Source]) -> pd.DataFrame:
+    """One row a run: task, experiment, seed, strategy, arm, last scores, steps so far, and whether it is done."""
+    rows = []
+    for known, folder, about in _folders(experiments):
+        evals = [e for e in read_lines(folder / "evals.jsonl") if e["metric"] == "score"]
+        last = {e["split"]: e["value"] for e in evals}
+        rounds = read_lines(folder / "rounds.jsonl")
+        scores = {f"score_{split}": last.get(split, float("nan")) for split in ("test", "dev")}
+        steps = rounds[-1]["step"] if rounds else 0
+        done = (folder / "done.json").exists()
+        rows.append({**known, "arm": about.get("arm", ""), **scores, "steps": steps, "done": done})
+    columns = ["task", "experiment", "seed", "strategy", "arm", "score_test", "score_dev", "steps", "done"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _folders(experiments: Sequence[Source]) -> Iterable[tuple[dict[str, Any], Path, dict[str, Any]]]:
+    for each in experiments:
+        for name in each.only:
+            folder = each.folder / name
+            if (folder / "run.json").exists():
+                about = read_json(folder / "run.json")
+                known = {"task": each.task, "experiment": each.id, "seed": each.seed, "strategy": about["strategy"]}
+                yield known, folder, about
+
+
+def _frame(experiments: Sequence[Source], name: str) -> pd.DataFrame:
+    rows = [
+        {**known, **record}
+        for known, folder, _ in _folders(experiments)
+        for record in read_lines(folder / f"{name}.jsonl")
+    ]
+    frame = pd.DataFrame(rows)
+    for column in set(VECTORS) & set(frame.columns):
+        arrays = [None if _is_missing(value) else np.array(value, dtype=float) for value in frame[column]]
+        frame[column] = pd.Series(arrays, index=frame.index, dtype=object)
+    return frame
+
+
+def _is_missing(value: Any) -> bool:
+    return not isinstance(value, list)
