@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from optima_lab.bandits.arms import all_arms
 from optima_lab.bandits.policies.base import require, require_positive
 from optima_lab.errors import ConfigError, nearest
 
@@ -127,6 +128,16 @@ def from_function(
             yield np.broadcast_to(means(rounds[:, None]), (len(rounds), arms))[:, None]
 
     return World(title, arms, noise, blocks, tuple(changes), rested)
+
+
+def shared_modules(contributions: tuple[float, ...], base: float, noise: Noise, title: str = "shared modules") -> World:
+    """A still world of all 2^c − 1 arms: an arm's mean is base + the sum of its modules' contributions.
+
+    In the order of `arms.all_arms`; base and contributions in units of the reward.
+    """
+    names = tuple(str(module) for module in range(len(contributions)))
+    means = [base + sum(contributions[int(module)] for module in arm) for arm in all_arms(names)]
+    return piecewise(np.array(means), (), noise, title)
 
 
 def check_coins(means: np.ndarray, noise: Noise) -> None:

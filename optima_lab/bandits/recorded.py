@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from optima_lab.bandits.arms import LABELS
-from optima_lab.bandits.environments import Gaussian, World, from_table
+from optima_lab.bandits.environments import Clipped, World, from_table
 from optima_lab.bandits.policies.base import require
 from optima_lab.errors import ConfigError
 
@@ -23,7 +23,8 @@ def recorded_world(rewards: np.ndarray, smooth_rounds: int = 15, rested: bool = 
     rewards: (runs, K, T), run s of arm k in round t, in units of the reward; runs are averaged.
     smooth_rounds: length of the centred moving average, in rounds (shorter at both ends).
     rested: row n is then what an arm brings after n plays of it, the other reading of a fixed-arm run.
-    The noise is Gaussian with one standard deviation per arm, unclipped, so that the table is its true mean.
+    The noise is normal with one standard deviation per arm, and cut at 0 as Eq. 6 cuts; what is smoothed is the mean of
+    the cut rewards, so a world's `table` gives it back.
     """
     rewards = np.asarray(rewards, dtype=np.float64)
     right = rewards.ndim == 3 and bool(np.isfinite(rewards).all())
@@ -32,8 +33,19 @@ def recorded_world(rewards: np.ndarray, smooth_rounds: int = 15, rested: bool = 
     curve = moving_average(rewards.mean(axis=0), smooth_rounds)
     weight = min(1 / (smooth_rounds * len(rewards)), 0.5)  # a reward is this part of its own average
     deviation = np.sqrt(((rewards - curve) ** 2).mean(axis=(0, 2)) / (1 - weight))
-    std = tuple(float(value) for value in np.maximum(deviation, 1e-9))
-    return from_table(curve.T, Gaussian(std), rested=rested, title=title)
+    std = np.maximum(deviation, 1e-9)
+    return from_table(uncut(curve, std).T, Clipped(tuple(std.tolist())), rested=rested, title=title)
+
+
+def uncut(expected: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Means m (K, T) for which E max(0, m + std_k z) is `expected` (K, T), by bisection; at least −8 std."""
+    noise = Clipped(tuple(std.tolist()))
+    low, high = np.broadcast_to(-8 * std[:, None], expected.shape), expected
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = expected > noise.expected(middle.T).T
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return high
 
 
 def moving_average(curves: np.ndarray, rounds: int) -> np.ndarray:

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.environments import Clipped
 from optima_lab.bandits.policies import make_policy
-from optima_lab.bandits.recorded import fixed_arm_rewards, moving_average, recorded_world
+from optima_lab.bandits.recorded import fixed_arm_rewards, moving_average, recorded_world, uncut
 from optima_lab.bandits.simulate import simulate
 from optima_lab.errors import ConfigError
 
@@ -38,6 +39,12 @@ def test_means_and_noise_are_recovered(generator: np.random.Generator) -> None:
     assert np.array(world.noise.std) == pytest.approx(std, rel=0.1)  # pyright: ignore[reportAttributeAccessIssue]
     result = simulate(world, {"it": make_policy("optima_calibrated")}, 400, 20)
     assert result.outcomes["it"].earned.shape == (200, 20)
+
+
+def test_what_the_clip_adds_is_taken_off_again() -> None:
+    expected, std = np.array([[0.0, 1e-6, 0.01, 0.3], [0.5, 0.02, 0.1, 0.1]]), np.array([0.05, 1e-9])
+    back = Clipped(tuple(std)).expected(uncut(expected, std).T).T
+    assert back == pytest.approx(expected, abs=1e-8)
 
 
 def test_fixed_arm_runs_are_found_in_a_frame() -> None:

@@ -58,7 +58,10 @@ class Policy(ABC):
         """`update` in place and unchecked: what a simulation calls on a state that it alone holds."""
 
     def posterior(self, state: State) -> Posterior | None:
-        """What the policy believes of the arms' means, or None if it holds no such belief."""
+        """What the policy believes of the arms' means, or None if it holds no such belief.
+
+        Its arrays may be views of `state`: copy them to keep them while the state learns on.
+        """
         return None
 
     def update(self, state: State, arm: np.ndarray, reward: np.ndarray) -> State:
