@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -58,53 +59,75 @@ def decode_all(paths: Sequence[Path], size: int, strict: bool, cache: Path | Non
     """
     shape = (len(paths), size, size, 3)
     if cache is None:
-        images = np.zeros(shape, np.uint8)
-        return images, _fill(images, paths, size, strict)
-    cache.mkdir(parents=True, exist_ok=True)
+        decoded: list[np.ndarray] = []
+        problems = _decode_each(paths, size, strict, decoded.append)
+        return np.array(decoded, np.uint8).reshape(shape), problems
     target = cache / f"pictures-{_key(paths, size)}.npy"
-    notes = target.with_suffix(".json")
-    if not (target.is_file() and notes.is_file()):
-        _write(target, notes, shape, paths, strict)
-    problems = {int(index): reason for index, reason in json.loads(notes.read_text()).items()}
+    found = _open(target, shape)
+    if found is None:
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            _write(target, shape, paths, strict)
+        except OSError as error:
+            raise DataError(f"{cache} cannot be written: {error.strerror}") from None
+        found = _open(target, shape)
+        assert found is not None
+    images, problems = found
     if strict and problems:
         raise DataError(problems[min(problems)])
-    mapped = "r" if int(np.prod(shape)) > _IN_MEMORY_BYTES else None
-    return np.load(target, mmap_mode=mapped), problems
+    return images, problems
 
 
-def _write(target: Path, notes: Path, shape: tuple[int, ...], paths: Sequence[Path], strict: bool) -> None:
+def _open(target: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[int, str]] | None:
+    """What `_write` left; None where there is nothing whole."""
+    try:
+        problems = {int(index): reason for index, reason in json.loads(_notes(target).read_text()).items()}
+        images = np.load(target, mmap_mode="r" if prod(shape) > _IN_MEMORY_BYTES else None)
+    except (OSError, ValueError, EOFError):
+        return None
+    return (images, problems) if images.shape == shape and images.dtype == np.uint8 else None
+
+
+def _notes(target: Path) -> Path:
+    return target.with_suffix(".json")
+
+
+def _write(target: Path, shape: tuple[int, ...], paths: Sequence[Path], strict: bool) -> None:
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
-        images = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-        problems = _fill(images, paths, shape[1], strict)
-        images.flush()
-        del images
-        notes.write_text(json.dumps(problems))
+        with part.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            problems = _decode_each(paths, shape[1], strict, lambda image: file.write(image.tobytes()))
+        _notes(target).write_text(json.dumps(problems))
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _fill(images: np.ndarray, paths: Sequence[Path], size: int, strict: bool) -> dict[int, str]:
+def _decode_each(paths: Sequence[Path], size: int, strict: bool, put: Callable[[np.ndarray], object]) -> dict[int, str]:
+    """`put` every picture in order, decoded by a few threads; a bad one is raised if `strict`, else put black."""
     problems: dict[int, str] = {}
 
-    def one(index: int) -> DataError | None:
+    def one(path: Path) -> np.ndarray | DataError:
         try:
-            images[index] = decode(paths[index], size)
+            return decode(path, size)
         except DataError as error:
             return error
-        return None
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # oddities of metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        results = pool.map(one, range(len(paths)))
-        for index, error in enumerate(progress(results, "read pictures", len(paths))):
-            if error is not None and strict:
-                pool.shutdown(cancel_futures=True)
-                raise error
-            if error is not None:
-                problems[index] = str(error)
+        try:
+            for index, image in enumerate(progress(pool.map(one, paths), "read pictures", len(paths))):
+                if isinstance(image, DataError):
+                    if strict:
+                        raise image
+                    problems[index], image = str(image), np.zeros((size, size, 3), np.uint8)
+                put(image)
+        finally:
+            pool.shutdown(cancel_futures=True)
     return problems
 
 

@@ -58,10 +58,15 @@ class SentencePieceTokenizer:
         _check_length(tokens)
         path = Path(path)
         content = _train(list(texts), vocab_size)
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        part.write_bytes(content)
-        part.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(content)
+            part.replace(path)
+        except OSError as error:
+            raise DataError(f"{path} cannot be written: {error.strerror}") from None
+        finally:
+            part.unlink(missing_ok=True)
         return cls.open(path, tokens)
 
     @classmethod

@@ -117,3 +117,18 @@ def test_damaged_bytes_raise_nothing_but_data_errors(tmp_path: Path, data: st.Da
     path.write_bytes(content[: data.draw(st.integers(1, len(content)))])
     images, problems = decode_all([path], 4, strict=False, cache=None)
     assert images.shape == (1, 4, 4, 3) and all("\n" not in reason for reason in problems.values())
+
+
+def test_a_damaged_cache_is_made_again(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", 10)
+    cache = tmp_path / "cache"
+    decode_all([tmp_path / "a.png"], 4, True, cache)
+    for damage in (b"", b"\x93NUMPY\x01\x00", b"noise"):
+        next(cache.glob("*.npy")).write_bytes(damage)
+        assert decode_all([tmp_path / "a.png"], 4, True, cache)[0].max() == 10
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", 10)
+    with pytest.raises(DataError, match=r"a\.png cannot be written: "):
+        decode_all([tmp_path / "a.png"], 4, True, tmp_path / "a.png")
