@@ -75,9 +75,15 @@ def world_means(
 
 
 def curves(
-    points: np.ndarray, bands: Mapping[str, Band], changes: Sequence[int] = (), title: str = "", ylabel: str = "regret"
+    points: np.ndarray,
+    bands: Mapping[str, Band],
+    changes: Sequence[int] = (),
+    title: str = "",
+    ylabel: str = "regret",
+    xlabel: str = "round",
+    log: bool = False,
 ) -> "Figure":
-    """One line per policy over rounds, (P,), with its confidence band: regret, or shares of plays."""
+    """One line per policy over rounds (or something else), (P,), with its confidence band: regret, or shares of plays."""
     with style():
         figure, (axes,) = canvas(WIDE)
         for position, (name, (mean, low, high)) in enumerate(bands.items()):
@@ -85,7 +91,11 @@ def curves(
             axes.plot(points, mean, label=name, **drawn)
             axes.fill_between(points, low, high, color=drawn["color"], alpha=0.15, lw=0)
         dotted(axes, changes)
-        finish(axes, title, "round", ylabel)
+        if log:
+            axes.set_xscale("log")
+            axes.set_xticks(points, [f"{point:g}" for point in points], minor=False)
+            axes.minorticks_off()
+        finish(axes, title, xlabel, ylabel)
         beside(axes)
     return figure
 

@@ -249,11 +249,11 @@ def _caption(example: ExampleLike) -> str:
 
 
 def _side_by_side(images: Sequence["Path"]) -> np.ndarray:
-    """One array of a record's pictures, scaled to one height, with a white gap between them."""
+    """One array of a record's pictures, scaled to one height (200 pixels at most), with a white gap between them."""
     from PIL import Image
 
     pictures = [Image.open(path).convert("RGB") for path in images]
-    height = max(picture.height for picture in pictures)
+    height = min(200, max(picture.height for picture in pictures))
     arrays = [np.asarray(p.resize((max(1, round(p.width * height / p.height)), height))) for p in pictures]
     gap = np.full((height, max(1, height // 16), 3), 255, np.uint8)
     return np.concatenate([piece for array in arrays for piece in (array, gap)][:-1], axis=1)

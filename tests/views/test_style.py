@@ -119,6 +119,18 @@ def test_show_gives_the_saved_png(tmp_path: Path) -> None:
     image = style.show(paths)
     assert image.data == paths[1].read_bytes()
     assert image.alt == "a title"
+    assert image.width == 640
+
+
+def test_show_gives_large_pictures_as_jpeg(tmp_path: Path) -> None:
+    with style.style():
+        figure, (axes,) = style.canvas()
+        axes.imshow(np.random.default_rng(0).random((300, 400, 3)))
+    paths = style.save(figure, tmp_path, "photo")
+    image = style.show(paths)
+    assert image.format == "jpeg"
+    assert len(image.data) < paths[1].stat().st_size
+    assert image.width == 640
 
 
 @pytest.mark.parametrize(
