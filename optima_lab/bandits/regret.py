@@ -59,6 +59,13 @@ def best_arm_share(simulation: Simulation, policy: str, first: int = 0) -> np.nd
     return (hits[-1] - before) / (simulation.points[-1] - first)
 
 
+def hit_rates(simulation: Simulation, policy: str) -> np.ndarray:
+    """(P, R): part of the rounds between one point and the next in which the round's best arm was played."""
+    hits = outcome(simulation, policy).hits
+    between = np.diff(np.concatenate([np.zeros_like(hits[:1]), hits]), axis=0)
+    return between / np.diff(simulation.points, prepend=0)[:, None]
+
+
 def arm_shares(simulation: Simulation, policy: str) -> np.ndarray:
     """(P, K): part of the plays between one point and the next that each arm had, over all replications."""
     plays = outcome(simulation, policy).plays.mean(axis=1)

@@ -83,7 +83,7 @@ def curves(
     xlabel: str = "round",
     log: bool = False,
 ) -> "Figure":
-    """One line per policy over rounds (or something else), (P,), with its confidence band: regret, or shares of plays."""
+    """One line per policy over rounds (or something else), (P,), with its confidence band: regret, shares of plays."""
     with style():
         figure, (axes,) = canvas(WIDE)
         for position, (name, (mean, low, high)) in enumerate(bands.items()):

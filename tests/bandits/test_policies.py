@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optima_lab.bandits.environments import make_world
-from optima_lab.bandits.policies import POLICIES, Policy, State, load_state, make_policy, save_state
+from optima_lab.bandits.policies import POLICIES, Policy, State, load_state, make_policy, save_state, sized_policy
 from optima_lab.bandits.simulate import blocks, simulate, stream
 from optima_lab.errors import ConfigError, RecordError
 
@@ -223,6 +223,28 @@ def test_a_misspelt_name_or_parameter_is_refused_with_the_nearest() -> None:
 def test_a_parameter_out_of_range_is_refused_at_construction(name: str, parameters: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_policy(name, **parameters)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_defaults_are_sized_for_rewards_up_to_a_fifth(name: str) -> None:
+    sized = sized_policy(name, reward_max=0.2, noise=0.02)
+    if hasattr(sized, "reward_max"):  # by default the range of Eq. 6, which no reward leaves
+        assert sized == make_policy(name, reward_max=0.2)
+    else:
+        assert sized == make_policy(name)
+
+
+def test_sizes_follow_the_rewards_and_given_parameters_stay() -> None:
+    assert sized_policy("kalman_ts", 1.0, 0.5) == make_policy(
+        "kalman_ts", noise=0.5, drift=0.025, prior_mean=0.25, prior_std=0.25
+    )
+    assert sized_policy("discounted_ucb", 1.0, 0.5, decay=0.9) == make_policy("discounted_ucb", bound=0.5, decay=0.9)
+    assert sized_policy("optima", 1.0, 0.5) == make_policy("optima")
+    assert sized_policy("gaussian_dts", 1.0, 0.5) == make_policy("gaussian_dts")
+    with pytest.raises(ConfigError, match="did you mean 'optima'"):
+        sized_policy("optma", 1.0, 0.5)
+    with pytest.raises(ConfigError, match="reward_max must be positive"):
+        sized_policy("optima", 0.0, 0.5)
 
 
 def test_an_int_passes_for_a_float() -> None:

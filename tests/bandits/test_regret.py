@@ -12,6 +12,7 @@ from optima_lab.bandits.regret import (
     bootstrap,
     detections,
     dynamic_regret,
+    hit_rates,
     paired_difference,
     recovery_rounds,
     segment_regret,
@@ -37,6 +38,7 @@ def test_regrets_of_fixed_arms_by_hand() -> None:
 def test_shares_by_hand() -> None:
     assert best_arm_share(FIXED, "0") == pytest.approx([2 / 3, 2 / 3])
     assert best_arm_share(FIXED, "0", first=10) == pytest.approx([1, 1])
+    assert hit_rates(FIXED, "0")[:, 0].tolist() == [0] * 10 + [1] * 20
     assert arm_shares(FIXED, "1") == pytest.approx(np.tile([0.0, 1.0], (30, 1)))
     with pytest.raises(ConfigError, match="first must be one of the simulation's points, got 31, near 30"):
         best_arm_share(FIXED, "0", first=31)

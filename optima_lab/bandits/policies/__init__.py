@@ -3,7 +3,15 @@
 from dataclasses import fields
 from typing import Any
 
-from optima_lab.bandits.policies.base import Policy, Posterior, Selection, State, load_state, save_state
+from optima_lab.bandits.policies.base import (
+    Policy,
+    Posterior,
+    Selection,
+    State,
+    load_state,
+    require_positive,
+    save_state,
+)
 from optima_lab.bandits.policies.beta import BetaThompson, DiscountedBetaThompson, SlidingBetaThompson
 from optima_lab.bandits.policies.change import CusumUcb
 from optima_lab.bandits.policies.ema import CalibratedEmaThompson, EmaThompson
@@ -16,7 +24,17 @@ from optima_lab.bandits.policies.simple import Fixed, Oracle, Uniform
 from optima_lab.bandits.policies.ucb import DiscountedUcb, SlidingUcb
 from optima_lab.errors import ConfigError, nearest
 
-__all__ = ["POLICIES", "Policy", "Posterior", "Selection", "State", "load_state", "make_policy", "save_state"]
+__all__ = [
+    "POLICIES",
+    "Policy",
+    "Posterior",
+    "Selection",
+    "State",
+    "load_state",
+    "make_policy",
+    "save_state",
+    "sized_policy",
+]
 
 POLICIES: dict[str, type[Policy]] = {
     policy.name: policy
@@ -57,6 +75,22 @@ def make_policy(name: str, **parameters: Any) -> Policy:
             raise ConfigError(f"policy {name!r} has no parameter {parameter!r}{nearest(parameter, list(kinds))}")
         check_type(f"{name}.{parameter}", value, kinds[parameter])
     return POLICIES[name](**parameters)
+
+
+def sized_policy(name: str, reward_max: float, noise: float, **parameters: Any) -> Policy:
+    """`make_policy` with what has the reward's unit set to the rewards' size; what is in `parameters` stays as given.
+
+    reward_max: rewards lie in [0, reward_max]. noise: standard deviation of one reward. The defaults are those of 0.2
+    and 0.02. OPTIMA's `scale` is left at the paper's 1, and samplers that estimate their noise go on doing so.
+    Raises ConfigError as make_policy does, and for a range or noise that is not positive.
+    """
+    require_positive("reward_max", reward_max)
+    require_positive("noise", noise)
+    sizes = {"reward_max": reward_max, "bound": reward_max / 2, "temperature": reward_max / 20, "drift": noise / 20}
+    sizes |= {"prior_mean": reward_max / 4, "prior_std": reward_max / 4, "noise": noise}
+    defaults = {key: getattr(make_policy(name), key, 0.0) for key in sizes}
+    sized = {key: size for key, size in sizes.items() if defaults[key]}  # a default of 0 means: estimate it
+    return make_policy(name, **(sized | parameters))
 
 
 def check_type(name: str, value: Any, kind: Any) -> None:

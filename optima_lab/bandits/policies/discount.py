@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optima_lab.bandits.policies.base import State
+from optima_lab.bandits.policies.base import State, count_round
 
 
 def discount(state: State, cell: np.ndarray, decay: float) -> np.ndarray:
@@ -10,5 +10,5 @@ def discount(state: State, cell: np.ndarray, decay: float) -> np.ndarray:
     state["plays"] *= decay
     plays = state["plays"].ravel()
     plays[cell] = count = plays[cell] + 1
-    state["round"] += 1
+    count_round(state)
     return count
