@@ -88,8 +88,8 @@ def sized_policy(name: str, reward_max: float, noise: float, **parameters: Any) 
     require_positive("noise", noise)
     sizes = {"reward_max": reward_max, "bound": reward_max / 2, "temperature": reward_max / 20, "drift": noise / 20}
     sizes |= {"prior_mean": reward_max / 4, "prior_std": reward_max / 4, "noise": noise}
-    defaults = {key: getattr(make_policy(name), key, 0.0) for key in sizes}
-    sized = {key: size for key, size in sizes.items() if defaults[key]}  # a default of 0 means: estimate it
+    defaults = vars(make_policy(name))
+    sized = {key: size for key, size in sizes.items() if defaults.get(key)}  # a default of 0 means: estimate it
     return make_policy(name, **(sized | parameters))
 
 
