@@ -12,6 +12,7 @@ import numpy as np
 
 from optima_lab.errors import ConfigError, DataError
 
+_MODEL_TYPE = "bpe"  # a unigram model of the embedded world's few words prunes them to letters
 _PAD, _BOS, _EOS, _UNKNOWN = 0, 1, 2, 3
 
 
@@ -40,7 +41,7 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class SentencePieceTokenizer:
-    """A unigram SentencePiece model; letters are folded to lower case (nmt_nfkc_cf)."""
+    """A SentencePiece model of byte-pair merges; letters are folded to lower case (nmt_nfkc_cf)."""
 
     path: Path
     tokens: int
@@ -85,7 +86,7 @@ class SentencePieceTokenizer:
     def cached(cls, texts: Iterable[str], vocab_size: int, tokens: int, folder: str | Path) -> "SentencePieceTokenizer":
         """The model of exactly these texts and size, trained once and then found again in `folder`."""
         texts = list(texts)
-        digest = hashlib.sha256(f"{vocab_size}\n".encode() + "\n".join(texts).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{_MODEL_TYPE} {vocab_size}\n".encode() + "\n".join(texts).encode()).hexdigest()[:16]
         path = Path(folder) / f"sentencepiece-{digest}.model"
         return cls.open(path, tokens) if path.is_file() else cls.train(texts, vocab_size, tokens, path)
 
@@ -173,7 +174,7 @@ def _train(texts: list[str], vocab_size: int) -> bytes:
         SentencePieceTrainer.train(
             sentence_iterator=iter(texts),
             model_writer=content,
-            model_type="unigram",
+            model_type=_MODEL_TYPE,
             vocab_size=vocab_size,
             hard_vocab_limit=False,
             character_coverage=1.0,
