@@ -26,6 +26,7 @@ def reward_means(rounds: Frame, strategies: Sequence[str] = SAMPLERS) -> "Figure
 
     Several seeds are averaged. The first T0·K rounds, which play every arm in random order, are shaded.
     """
+    rounds = statistics.recorded(rounds)
     task = statistics.task_of(rounds)
     present = _present(rounds, strategies)
     with style():
@@ -49,6 +50,7 @@ def reward_means(rounds: Frame, strategies: Sequence[str] = SAMPLERS) -> "Figure
 
 def mean_accuracy_correlation(rounds: Frame, evals: Frame, strategy: str = "OPTIMA") -> "Figure":
     """Fig. 5 right: μ_k of OPTIMA against the score of the student that always distils arm k, at the same step."""
+    rounds, evals = statistics.recorded(rounds), statistics.recorded(evals)
     task = statistics.task_of(rounds if len(rounds) else evals)
     result = statistics.mean_against_score(rounds, evals, strategy)
     with style():
@@ -80,6 +82,7 @@ def mean_accuracy_correlation(rounds: Frame, evals: Frame, strategy: str = "OPTI
 
 def arm_frequency(rounds: Frame, strategies: Sequence[str] = SAMPLERS, windows: int = 20) -> "Figure":
     """Fig. 6: how often each arm is played through training; deeper is more often, 14.3 % is uniform play."""
+    rounds = statistics.recorded(rounds)
     task = statistics.task_of(rounds)
     present = _present(rounds, strategies)
     shares = {name: statistics.frequency(rounds, name, windows) for name in present}
@@ -117,6 +120,7 @@ def thompson_draw(rounds: Frame, strategy: str = "OPTIMA", number: int = 0, seed
 
     `number` is the round; 0 takes the first after the T0·K initial plays. `seed` defaults to the first recorded.
     """
+    rounds = statistics.recorded(rounds)
     task = statistics.task_of(rounds)
     row = _draw_of(rounds, strategy, number, seed)
     with style():

@@ -53,6 +53,7 @@ class ExampleLike(Protocol):
 
 def module_contribution(evals: Frame) -> "Figure":
     """Fig. 1: the score of students that are distilled in a single module; the dashed line is no distillation."""
+    evals = statistics.recorded(evals)
     task = statistics.task_of(evals)
     scores = statistics.final_scores(evals)
     shown = scores[scores["strategy"].isin(SINGLE)]
@@ -79,6 +80,7 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
     `summaries` are the experiments' (`Experiment.summary`), for the teacher. The right panel shows each run's
     difference from layerwise distillation (LWD) of the same seed, where small differences can be seen.
     """
+    evals = statistics.recorded(evals)
     task = statistics.task_of(evals)
     scores = statistics.final_scores(evals)
     shown = scores[scores["strategy"] != "None"]
@@ -107,6 +109,7 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
 
 def generalization(evals: Frame, strategies: Sequence[str] = ("OPTIMA", FULL)) -> "Figure":
     """Fig. 4: prediction loss and KL on the dev split through training, OPTIMA against layerwise distillation."""
+    evals = statistics.recorded(evals)
     task = statistics.task_of(evals)
     nats = "nats a token" if task in TASKS and TASKS[task].captions else "nats"
     panels = (

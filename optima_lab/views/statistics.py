@@ -65,6 +65,14 @@ def paper_score(task: str, strategy: str, model: str = "CoCa-Tiny12", quantity: 
     return float(found.value.iloc[0]) if len(found) else float("nan")
 
 
+def recorded(frame: Frame) -> Frame:
+    """The frame, or one with all columns where nothing is recorded at all."""
+    columns = (
+        "task experiment seed strategy round step split metric value arm initial reward draws mean_before mean_after"
+    )
+    return frame if len(frame) else pd.DataFrame(columns=[*columns.split(), "plays_before", "plays_after"])
+
+
 def task_of(frame: Frame) -> str:
     """The one task of a frame; '' for an empty one. Raises ConfigError where there are several."""
     tasks = sorted(set(frame["task"])) if "task" in frame else []
@@ -191,10 +199,11 @@ def mean_against_score(rounds: Frame, evals: Frame, strategy: str = "OPTIMA") ->
     """
     scores = evals[(evals["metric"] == "score") & evals["strategy"].isin(LABELS)]
     split = "test" if scores.loc[scores["split"] == "test", "step"].nunique() > 1 else "dev"
-    scores = scores[scores["split"] == split].rename(columns={"strategy": "arm", "value": "score"})
+    scores = scores.loc[scores["split"] == split, [*REPLICATE, "step", "strategy", "value"]]
+    scores = scores.rename(columns={"strategy": "arm", "value": "score"})
     posterior = means(rounds, strategy)
     posterior = posterior[~posterior["initial"].astype(bool)]
-    pairs = posterior.merge(scores[[*REPLICATE, "step", "arm", "score"]], on=[*REPLICATE, "step", "arm"])
+    pairs = posterior.merge(scores, on=[*REPLICATE, "step", "arm"])
     pairs = pairs[np.isfinite(pairs["mean"].astype(float)) & np.isfinite(pairs["score"].astype(float))]
     pairs = pairs[[*REPLICATE, "step", "arm", "mean", "score"]].reset_index(drop=True)
     return Correlation(pairs, split, _pearson(pairs), _spearman(pairs), _within(pairs))

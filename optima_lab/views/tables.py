@@ -26,8 +26,10 @@ REPORTED = "Reported in the paper, not measured here: CoCa-Large → CoCa-Tiny12
 class Summary(Protocol):
     """What the table needs to know of an experiment."""
 
-    task: str
-    summary: Mapping[str, Any]
+    @property
+    def task(self) -> str: ...
+    @property
+    def summary(self) -> Mapping[str, Any]: ...
 
 
 def results(runs: Frame, experiments: Sequence[Summary]) -> Frame:
@@ -52,13 +54,15 @@ def _facts(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[
     facts = [
         ("examples", split, [s["counts"].get(split, np.nan) for s in summaries]) for split in ("train", "dev", "test")
     ]
+    skipped = [s.get("skipped", {}).get("count", 0) for s in summaries]
+    facts += [("examples", "skipped", skipped)] if any(skipped) else []
     named = sorted({s["baseline"]["name"] for s in summaries if s.get("baseline")})
     for name in named:
         found = [s["baseline"]["score"] for s in summaries if s["baseline"]["name"] == name]
         facts.append(("baseline", f"{name} baseline", found))
-    words = [s["text_only"] for s in summaries if s.get("text_only") is not None]
-    if words:
-        facts.append(("baseline", "text only", [w["score"] if isinstance(w, Mapping) else w for w in words]))
+    for key, name in (("text_only", "text only"), ("human", "one human reference")):
+        values = [s[key]["score"] for s in summaries if s.get(key)]
+        facts += [("baseline", name, values)] if values else []
     facts.append(("teacher", "teacher", [s.get("teacher", {}).get("score_test", np.nan) for s in summaries]))
     return facts
 
@@ -134,7 +138,7 @@ def _grid(table: Frame, tasks: Sequence[str]) -> list[tuple[str, list[str]]]:
     names += in_order(table.loc[table["kind"] == "strategy", "name"])
     seeds = table[table["kind"] == "teacher"].set_index("task")["n"].to_dict()
     indexed = {(row["task"], row["name"]): row for _, row in table.iterrows()}
-    label = {"train": "n train", "dev": "n dev", "test": "n test"} | dict(DISPLAY)
+    label = {"train": "n train", "dev": "n dev", "test": "n test", "skipped": "bad records skipped"} | dict(DISPLAY)
     return [
         (str(label.get(name, name)), [_cell(indexed.get((task, name)), seeds.get(task, 0)) for task in tasks])
         for name in names

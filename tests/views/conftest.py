@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optima_lab import records
 from optima_lab.bandits.arms import LABELS
-from optima_lab.config import preset
+from optima_lab.config import Config, preset
 
 ALL = ("None", "KL only", *LABELS, "Random", "OPTIMA", "OPTIMA calibrated")
 ROUNDS, ROUND_STEPS, INITIAL = 40, 5, 14  # 14: T0 = 2 plays of 7 arms
@@ -27,7 +28,8 @@ class FakeExperiment:
     seed: int
     id: str
     folder: Path
-    config: dict[str, Any]
+    only: tuple[str, ...]
+    config: Config
     summary: dict[str, Any]
 
 
@@ -116,37 +118,14 @@ def _experiment(runs: Path, task: str, seed: int, strategies: Sequence[str]) -> 
         evals = _evals(strategy, seed)
         _write_lines(place / "rounds.jsonl", _rounds(strategy, generator))
         _write_lines(place / "evals.jsonl", evals)
-        (place / "run.json").write_text(json.dumps({"strategy": strategy, "seed": seed, "task": task}))
-        (place / "done.json").write_text(json.dumps({"score_test": evals[-1]["value"]}))
-    config = asdict(preset(task, "smoke", seed=seed))
-    (folder / "experiment.json").write_text(json.dumps({"config": config, **summary}))
-    return FakeExperiment(task, seed, folder.name, folder, config, summary)
-
-
-def _frame(experiments: Sequence[FakeExperiment], name: str) -> pd.DataFrame:
-    rows: list[dict] = []
-    for e in experiments:
-        for place in sorted(path for path in e.folder.iterdir() if path.is_dir()):
-            strategy = json.loads((place / "run.json").read_text())["strategy"]
-            known = {"task": e.task, "experiment": e.id, "seed": e.seed, "strategy": strategy}
-            rows += [known | json.loads(line) for line in (place / name).read_text().splitlines()]
-    frame = pd.DataFrame(rows)
-    for column in set(frame) & {"draws", "mean_before", "mean_after", "plays_before", "plays_after"}:
-        frame[column] = pd.Series([None if v is None else np.asarray(v) for v in frame[column]], dtype=object)
-    return frame
-
-
-def _runs_frame(experiments: Sequence[FakeExperiment], strategies: Sequence[str]) -> pd.DataFrame:
-    last = ROUNDS * ROUND_STEPS
-    return pd.DataFrame(
-        {
-            "task": e.task, "experiment": e.id, "seed": e.seed, "strategy": name, "arm": name if name in LABELS else "",
-            "score_test": score_at(name, last, e.seed), "score_dev": score_at(name, last, e.seed) + 1,
-            "steps": last, "done": True,
-        }
-        for e in experiments
-        for name in strategies
-    )  # fmt: skip
+        (place / "run.json").write_text(
+            json.dumps({"strategy": strategy, "arm": strategy if strategy in LABELS else ""})
+        )
+        (place / "done.json").write_text(json.dumps({"steps": ROUNDS * ROUND_STEPS}))
+    config = preset(task, "smoke", seed=seed)
+    (folder / "experiment.json").write_text(json.dumps({"config": asdict(config), **summary}))
+    only = tuple(FOLDERS[strategy] for strategy in strategies)
+    return FakeExperiment(task, seed, folder.name, folder, only, config, summary)
 
 
 @pytest.fixture(scope="session")
@@ -156,9 +135,8 @@ def make_records(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Reco
     def make(task: str = "vqa", seeds: int = 1, strategies: Sequence[str] = ALL) -> Records:
         runs = tmp_path_factory.mktemp("runs")
         known = [_experiment(runs, task, seed, strategies) for seed in range(seeds)]
-        return Records(
-            known, _frame(known, "rounds.jsonl"), _frame(known, "evals.jsonl"), _runs_frame(known, strategies)
-        )
+        frames = (read(known) for read in (records.read_rounds, records.read_evals, records.read_runs))
+        return Records(known, *frames)
 
     return make
 

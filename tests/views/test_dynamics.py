@@ -86,7 +86,7 @@ def undrawn(rounds: pd.DataFrame) -> pd.DataFrame:
     return rounds.assign(**{key: None for key in ("draws", "mean_before", "mean_after", "plays_before", "plays_after")})
 
 
-@pytest.mark.parametrize("change", [one_round, broken, undrawn, lambda rounds: rounds[:0]])
+@pytest.mark.parametrize("change", [one_round, broken, undrawn, lambda rounds: rounds[:0], lambda _: pd.DataFrame()])
 def test_partial_records_are_drawn_or_told(one: Records, change) -> None:
     rounds = change(one.rounds)
     for figure in (

@@ -102,7 +102,8 @@ def without(frame: pd.DataFrame, *strategies: str) -> pd.DataFrame:
 @pytest.mark.parametrize("draw", [figures.module_contribution, figures.arms_compared, figures.generalization])
 def test_partial_records_are_drawn_and_told(one: Records, draw) -> None:
     evals = one.evals
-    assert draw(evals[:0]).axes[0].texts[0].get_text().startswith("no ")
+    for empty in (evals[:0], pd.DataFrame()):
+        assert draw(empty).axes[0].texts[0].get_text().startswith("no ")
     nothing = evals.assign(value=np.nan)
     assert draw(nothing).axes[0].texts[0].get_text().startswith("no ")
     first_step = evals[evals["step"] == 25]

@@ -41,10 +41,13 @@ def test_what_is_not_finite_counts_as_missing(one: Records) -> None:
     assert tables.text(tables.results(runs[:0], []))
 
 
-def test_text_only_is_shown_when_known(one: Records) -> None:
-    known = [type(each)(**{**vars(each), "summary": each.summary | {"text_only": 41.5}}) for each in one.experiments]
+def test_text_only_and_skipped_records_are_shown_when_known(one: Records) -> None:
+    known = [
+        type(each)(**{**vars(each), "summary": each.summary | {"text_only": {"score": 41.5}, "skipped": {"count": 3}}})
+        for each in one.experiments
+    ]
     table = tables.results(one.runs, known)
-    assert table.set_index("name").loc["text only", "mean"] == 41.5
+    assert table.set_index("name").loc[["text only", "skipped"], "mean"].tolist() == [41.5, 3]
 
 
 def test_html_escapes_names(one: Records) -> None:
