@@ -1,0 +1,82 @@
+# Everything runs from here. `make` prints the targets; what they need is set up once, by themselves.
+
+PRESET  ?= laptop
+SEEDS   ?= 1
+TASKS   ?= all
+DATA    ?=
+RUNS    ?= runs
+FIGURES ?= figures
+ARGS    ?=
+
+# `PYTHON=python make …` takes the active environment (conda's, from environment.yml) instead of .venv.
+ifdef PYTHON
+READY := active
+else
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+endif
+
+QUESTION = --preset "$(PRESET)" --seeds "$(SEEDS)" --data "$(DATA)" --runs "$(RUNS)" --figures "$(FIGURES)" $(ARGS)
+TESTS = $(PYTHON) -m pytest -m "not slow"
+
+.PHONY: help setup active lab figures notebooks test check format bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## print this
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name about; do printf '%-18s %s\n' "$$name" "$$about"; done
+	@echo "variables: PRESET=smoke|laptop|paper SEEDS=1 TASKS=all|vqa,coco,… DATA=folder RUNS=runs FIGURES=figures ARGS='…'"
+
+setup: $(READY) ## create .venv from requirements.lock (every other target does so, too)
+
+lab: $(READY) ## JupyterLab on this machine alone, at the first notebook
+	$(PYTHON) -m jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=. $(if $(filter 0,$(shell id -u)),--allow-root) \
+		--LabApp.default_url=/lab/tree/notebooks/00_quickstart.ipynb $(ARGS)
+
+figures: $(READY) ## train what is missing and draw the paper's figures: opens with figures/index.html
+	@$(PYTHON) -m optima_lab figures --tasks "$(TASKS)" $(QUESTION)
+
+notebooks: $(READY) ## execute every notebook at PRESET
+	@$(PYTHON) -m optima_lab notebooks --tasks "$(TASKS)" $(QUESTION)
+
+test: $(READY) ## all tests but the slow ones (those: make test ARGS="-m slow")
+	$(TESTS) $(ARGS)
+
+check: $(READY) ## what .ci/run calls: format, lint, types, figures at smoke size, tests
+	$(PYTHON) -m ruff format --check --quiet .
+	$(PYTHON) -m ruff check --quiet .
+	$(PYTHON) -m pyright --pythonpath "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+		$(PYTHON) -m optima_lab figures --tasks all --preset smoke --runs "$$folder/runs" --figures "$$folder/figures"
+	$(TESTS)
+
+format: $(READY) ## rewrite Python and notebooks in the project's format
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+bench: $(READY) ## measure what is in benchmarks/
+	@for file in benchmarks/[a-z]*.py; do $(PYTHON) -m benchmarks.$$(basename $$file .py) $(ARGS) || exit 1; done
+
+lock: $(READY) ## write requirements.lock anew from pyproject.toml (newer versions: ARGS=--upgrade)
+	$(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --extra dev pyproject.toml -o requirements.lock \
+		--custom-compile-command "make lock" $(ARGS)
+
+clean: ## remove caches and drawn figures; runs stay
+	@echo "removing caches, build leftovers and drawn figures; runs/ stays (all of it goes with: rm -r runs)"
+	@find figures -mindepth 1 -maxdepth 1 ! -name README.md ! -name readme -exec rm -rf {} +
+	@rm -rf .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@find optima_lab tests benchmarks notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+active:
+	@$(PYTHON) -c 'import importlib.util as u, sys; sys.exit(0 if all(map(u.find_spec, ("open_clip", "jupyterlab", "pytest"))) \
+		else "$(PYTHON) lacks the requirements: conda env create -f environment.yml, then activate it")'
+
+# The stamp is written last: a set-up that was interrupted is done again.
+.venv/.ready: requirements.lock pyproject.toml
+	@python3 -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, got " + sys.version.split()[0])'
+	@echo "setting up .venv (once; about 6 GB)" >&2
+	@test -x .venv/bin/python || python3 -m venv .venv
+	@test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@quiet=$$(test -t 2 || echo --quiet); export VIRTUAL_ENV="$$PWD/.venv"; \
+		.venv/bin/uv pip sync $$quiet --require-hashes requirements.lock && \
+		.venv/bin/uv pip install --quiet --no-deps --editable .
+	@touch $@
