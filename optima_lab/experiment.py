@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from optima_lab.config import Config
 from optima_lab.config import preset as make_preset
@@ -54,34 +54,59 @@ def run(
     data: str = "",
     runs: str = "runs",
     strategies: str = "all",
+    changes: str = "",
     **overrides: Any,
 ) -> list[Experiment]:
     """The experiments of a task for seeds 0 … seeds-1, each with all `strategies`; trains what is missing.
 
-    `overrides` are fields of `Config`. Raises ConfigError for anything misnamed or out of range before training, and
-    DataError or RecordError where files are missing, broken or cannot be written.
+    `overrides` are fields of `Config`; `changes` are the same as text, 'decay=0.9, round_steps=5', for notebooks.
+    Raises ConfigError for anything misnamed or out of range before training, and DataError or RecordError where files
+    are missing, broken or cannot be written.
     """
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+    configs = configurations(task, preset, seeds, data, **{**parse_changes(changes), **overrides})
+    return [run_seed(config, Path(runs), strategies) for config in configs]
+
+
+def configurations(task: str, preset: str, seeds: int, data: str = "", **overrides: Any) -> list[Config]:
+    """One configuration a seed, everything checked."""
+    if type(seeds) is not int or seeds < 1:
         raise ConfigError(f"seeds must be a whole number of at least 1, got {seeds!r}")
     config = make_preset(task, preset, data=str(data), **overrides)
-    return [run_seed(replace(config, seed=config.seed + n), Path(runs), strategies) for n in range(seeds)]
+    return [replace(config, seed=config.seed + number) for number in range(seeds)]
+
+
+def parse_changes(text: str) -> dict[str, str]:
+    """{'decay': '0.9'} of 'decay=0.9'; names and types are checked where they are used."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise ConfigError(f"changes must be name=value between commas, got {name.strip()!r} in {text!r}")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def pending(config: Config, runs: str | Path, strategies: str = "all") -> list[Strategy]:
+    """The strategies of an experiment that have no finished run yet."""
+    folder, chosen = _place(config, Path(runs), strategies)
+    return [strategy for strategy in chosen if not (folder / strategy.id / "done.json").exists()]
 
 
 def run_seed(config: Config, runs: Path, strategies: str = "all") -> Experiment:
     """One experiment; only strategies without a finished run are trained, together, as one population."""
-    from optima_lab.data import corpus
-
-    chosen = parse_strategies(strategies, config)
-    source = corpus.locate(config, runs)
-    folder = runs / config.task / experiment_id(config, source.fingerprint)
-    missing = [s for s in chosen if not (folder / s.id / "done.json").exists()]
-    only = tuple(s.id for s in chosen)
+    missing = pending(config, runs, strategies)
+    folder, chosen = _place(config, runs, strategies)
     if missing:
         from optima_lab.training import train_population
 
         with _writable(folder):
-            train_population(config, source, folder, missing)
-    return Experiment(config, folder, only, read_json(folder / "experiment.json"))
+            train_population(config, runs, folder, missing)
+    return Experiment(config, folder, tuple(s.id for s in chosen), read_json(folder / "experiment.json"))
+
+
+def _place(config: Config, runs: Path, strategies: str) -> tuple[Path, tuple[Strategy, ...]]:
+    from optima_lab.data.corpus import locate
+
+    chosen = parse_strategies(strategies, config)
+    return runs / config.task / experiment_id(config, locate(config, runs).fingerprint), chosen
 
 
 def open_experiments(runs: str | Path = "runs") -> list[Experiment]:

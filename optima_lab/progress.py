@@ -7,12 +7,21 @@ from typing import TypeVar
 from tqdm.auto import tqdm
 
 T = TypeVar("T")
+_place = 0  # of this process's bar on the terminal; workers of a sweep have one line each
+
+
+def place_bars(place: int) -> None:
+    """Let this process draw its bars on line `place` (from 0) below the cursor."""
+    global _place
+    _place = place
 
 
 def progress(items: Iterable[T], about: str, total: int | None = None) -> Iterator[T]:
-    """`items` with a bar on standard error that appears after two seconds and leaves one line behind.
+    """`items` with a bar on standard error that appears after two seconds and goes when it is full.
 
     Where standard error is no terminal (a log, a test) the bar keeps to a line every ten seconds.
     """
     quiet = not sys.stderr.isatty() and "ipykernel" not in sys.modules
-    return iter(tqdm(items, desc=about, total=total, delay=2, mininterval=10 if quiet else 0.5, dynamic_ncols=True))
+    every = 10 if quiet else 0.5
+    bar = tqdm(items, about, total, delay=2, mininterval=every, dynamic_ncols=True, position=_place, leave=_place == 0)
+    return iter(bar)

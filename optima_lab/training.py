@@ -16,7 +16,7 @@ from torch import nn
 
 from optima_lab.config import Config
 from optima_lab.data.batches import Split
-from optima_lab.data.corpus import Source, TaskData, blank, load
+from optima_lab.data.corpus import Source, TaskData, blank, load, locate
 from optima_lab.distill.baselines import constant_scores, human_score, kind_scores, retrieval_score
 from optima_lab.distill.evaluate import evaluate
 from optima_lab.distill.models import TaskModel, build, for_task, size
@@ -133,9 +133,16 @@ class Workshop:
         return model, dict(facts)
 
 
-def train_population(config: Config, source: Source, folder: Path, strategies: Sequence[Strategy]) -> None:
+def prepare_shared(config: Config, runs: Path) -> None:
+    """Write the embedded world and pre-train what all tasks share."""
+    shop = Workshop(config, locate(config, runs))
+    shop.pretrained("teacher")
+    shop.pretrained("base")
+
+
+def train_population(config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy]) -> None:
     """Train the students of `strategies` together and leave their records below `folder`."""
-    shop = Workshop(config, source)
+    shop = Workshop(config, locate(config, runs))
     base = shop.pretrained("base")
     teacher, facts = shop.teacher()
     summary = {**_about(config, shop), **facts}

@@ -1,0 +1,163 @@
+"""Many tasks at once: train each in a process of its own, execute the notebooks, say how long everything took."""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from optima_lab import records
+from optima_lab.config import TASKS, Value
+from optima_lab.errors import OptimaError
+from optima_lab.experiment import Experiment, configurations, pending, run
+from optima_lab.progress import place_bars
+
+NOTEBOOKS = (
+    "00_quickstart.ipynb",
+    "01_module_contribution.ipynb",
+    "02_arms_compared.ipynb",
+    "03_reward_dynamics.ipynb",
+)
+HOME = Path(__file__).parents[1] / "notebooks"
+
+
+@dataclass
+class Sweep:
+    """Tasks × seeds × strategies of one preset, and what became of them."""
+
+    tasks: tuple[str, ...]
+    preset: str
+    data: str
+    runs: str
+    seeds: int
+    strategies: str
+    jobs: int
+    changes: Mapping[str, Any]
+    experiments: list[Experiment] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    gallery: Path | None = None
+    started: float = field(default_factory=perf_counter)
+
+    def train(self) -> None:
+        """Train what is missing, `jobs` tasks at once; one that fails leaves the others alone."""
+        workers = min(len(self.tasks), self.jobs or os.cpu_count() or 1)
+        start = perf_counter()
+        if workers == 1:
+            for task in self.tasks:
+                self._note(run_or_say(task, self._arguments()))
+        else:
+            self._prepare()
+            self._train_in_parallel(workers)
+        order = {task: number for number, task in enumerate(TASKS)}
+        self.experiments.sort(key=lambda e: (order[e.task], e.seed))
+        self.seconds["training"] = perf_counter() - start
+
+    def _configured(self) -> dict[str, Any]:
+        return {"preset": self.preset, "seeds": self.seeds, "data": self.data, **self.changes}
+
+    def _arguments(self) -> dict[str, Any]:
+        return {**self._configured(), "runs": self.runs, "strategies": self.strategies}
+
+    def _prepare(self) -> None:
+        """What all tasks share is made once, with all cores, before they part."""
+        from optima_lab.training import prepare_shared
+
+        try:
+            for task in self.tasks:
+                waiting = [
+                    c for c in configurations(task, **self._configured()) if pending(c, self.runs, self.strategies)
+                ]
+                if waiting:
+                    return prepare_shared(waiting[0], Path(self.runs))
+        except OptimaError:
+            return  # each task will say for itself what is wrong
+
+    def _train_in_parallel(self, workers: int) -> None:
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        context = get_context("spawn")
+        slowest_first = sorted(self.tasks, key=lambda name: -TASKS[name].pictures)
+        places = context.Queue()
+        for place in range(workers):
+            places.put(place)
+        pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, places))
+        try:
+            futures = [pool.submit(run_or_say, task, self._arguments()) for task in slowest_first]
+            for future in as_completed(futures):
+                self._note(future.result())
+        except BaseException:  # Ctrl-C above all
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
+
+    def _note(self, result: list[Experiment] | str) -> None:
+        if isinstance(result, str):
+            self.failures.append(result)
+        else:
+            self.experiments += result
+
+    def draw(self, figures: Path) -> None:
+        """Execute the notebooks of every trained task and build the gallery."""
+        from optima_lab.notebooks import Job, execute_all
+        from optima_lab.views.gallery import build
+
+        start = perf_counter()
+        trained = list(dict.fromkeys(e.task for e in self.experiments))
+        jobs = [
+            Job(
+                HOME / f"{name}.ipynb",
+                figures / task / f"{name}.ipynb",
+                self._parameters(figures, task),
+                self._key(task),
+            )
+            for task in trained
+            for name in NOTEBOOKS
+        ]
+        self.failures += [result.error for result in execute_all(jobs) if result.error]
+        self.seconds["notebooks"] = perf_counter() - start
+        start = perf_counter()
+        self.gallery = build(figures)
+        self.seconds["gallery"] = perf_counter() - start
+
+    def _parameters(self, figures: Path, task: str) -> dict[str, Value]:
+        changes = ",".join(f"{name}={value}" for name, value in sorted(self.changes.items()))
+        known: dict[str, Value] = {"task": task, "preset": self.preset, "seeds": self.seeds, "data": self.data}
+        return {**known, "runs": self.runs, "figures": str(figures), "changes": changes, "strategies": self.strategies}
+
+    def _key(self, task: str) -> str:
+        return " ".join(f"{e.id}:{','.join(e.only)}" for e in self.experiments if e.task == task)
+
+    def report(self) -> int:
+        """Print the table, the seconds of each stage, the gallery and what failed; 1 if anything did."""
+        from optima_lab.views import tables
+
+        if self.experiments:
+            print(tables.text(tables.results(records.read_runs(self.experiments), self.experiments)))
+        total = perf_counter() - self.started
+        stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+        print(f"\n{total:.1f} s in all: {stages}")
+        for line in self.failures:
+            print(f"error: {line}", file=sys.stderr)
+        if self.gallery is not None:
+            print(f"gallery: {self.gallery}")
+        return 1 if self.failures else 0
+
+
+def _start_worker(threads: int, places: Any) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    place_bars(places.get())
+
+
+def run_or_say(task: str, arguments: dict[str, Any]) -> list[Experiment] | str:
+    """A task's experiments, or in one line why there are none; the other tasks go on."""
+    try:
+        return run(task, **arguments)
+    except OptimaError as error:
+        return f"{task}: {error}"
