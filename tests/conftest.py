@@ -1,0 +1,35 @@
+"""What a test needs that this machine may lack: marks that skip, and say why."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+
+REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
+
+
+def _no_gpu() -> str:
+    import torch
+
+    return "" if torch.cuda.is_available() else "needs CUDA"
+
+
+def _no_browser() -> str:
+    if importlib.util.find_spec("playwright") is None:
+        return "needs playwright"
+    return "" if shutil.which("chromium") else "needs Debian's chromium (apt-get install chromium)"
+
+
+def _no_realdata() -> str:
+    return "" if REALDATA.is_dir() else "needs ../shared/realdata"
+
+
+LACKS = {"gpu": _no_gpu, "browser": _no_browser, "realdata": _no_realdata}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a marked test where what its mark needs is not there."""
+    for mark, lacks in LACKS.items():
+        if item.get_closest_marker(mark) and (reason := lacks()):
+            pytest.skip(reason)

@@ -1,0 +1,217 @@
+"""The configuration: every field's rule told by name, presets for all tasks, text cast, misspelt names answered."""
+
+from dataclasses import FrozenInstanceError, fields, replace
+from typing import Any
+
+import pytest
+
+from optima_lab.config import TASKS, Config, about, cast, layers, override, parameters, preset
+from optima_lab.errors import ConfigError, OptimaError
+from optima_lab.presets import PRESETS
+
+# A value just outside of each field's range, and the rule that the message must state.
+OUTSIDE: dict[str, tuple[Any, str]] = {
+    "task": ("vqa2", "one of vqa, snli_ve, nlvr2, coco"),
+    "preset": ("laptob", "one of smoke, laptop, paper"),
+    "seed": (-1, "at least 0"),
+    "image_size": (7, "at least 8"),
+    "patch_size": (1, "at least 2"),
+    "text_tokens": (7, "at least 8"),
+    "vocabulary": (15, "at least 16"),
+    "decoder": ("papers", "one of paper, open_clip"),
+    "image_queries": (-1, "at least 0"),
+    "head_width": (3, "at least 4"),
+    "teacher_layers": ("4/2", "layers of image/text/decoder such as 4/2/2"),
+    "teacher_width": (7, "at least 8"),
+    "base_layers": ("4/2/0", "layers of image/text/decoder such as 4/2/2"),
+    "student_layers": ("a/b/c", "layers of image/text/decoder such as 4/2/2"),
+    "student_width": (7, "at least 8"),
+    "world_seed": (-1, "at least 0"),
+    "scenes": (63, "at least 64"),
+    "limit": (-1, "at least 0"),
+    "answer_count": (0, "at least 1"),
+    "pretrain_steps": (0, "at least 1"),
+    "base_steps": (0, "at least 1"),
+    "pretrain_batch": (1, "at least 2"),
+    "pretrain_lr": (0.0, "between 0 and 1"),
+    "finetune_steps": (0, "at least 1"),
+    "finetune_batch": (0, "at least 1"),
+    "encoder_lr": (1.0, "between 0 and 1"),
+    "pooler_lr": (-0.1, "between 0 and 1"),
+    "finetune_warmup_steps": (-1, "at least 0"),
+    "steps": (0, "at least 1"),
+    "round_steps": (0, "at least 1"),
+    "initial_plays": (-1, "at least 0"),
+    "decay": (1.0, "between 0 and 1"),
+    "alpha_kl": (-0.1, "at least 0"),
+    "alpha_hidden": (-0.1, "at least 0"),
+    "alpha_attention": (-0.1, "at least 0"),
+    "attention": ("score", "one of scores, weights"),
+    "decoder_attention": ("both", "one of self, cross"),
+    "probe_size": (0, "at least 1"),
+    "batch_size": (0, "at least 1"),
+    "optimizer": ("adam", "one of adafactor, adamw"),
+    "lr": (0.0, "between 0 and 1"),
+    "warmup_steps": (-1, "at least 0"),
+    "weight_decay": (-0.1, "at least 0"),
+    "clip": (-0.1, "at least 0"),
+    "dropout": (0.96, "from 0 to 0.95"),
+    "evaluations": (0, "at least 1"),
+    "eval_examples": (-1, "at least 0"),
+    "eval_batch": (0, "at least 1"),
+}
+WRONG_TYPE: dict[type, Any] = {int: "two", float: "much", bool: "maybe"}
+
+
+def test_every_field_with_a_rule_is_tested_here() -> None:
+    assert {f.name for f in fields(Config) if "check" in f.metadata} == set(OUTSIDE)
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_value_out_of_range_is_refused_with_its_field_rule_and_value(name: str) -> None:
+    value, must = OUTSIDE[name]
+    with pytest.raises(ConfigError) as refused:
+        Config(**{name: value})
+    assert str(refused.value).startswith(f"{name} must be {must}, got {value!r}")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", [name for name, kind in parameters().items() if kind is not str])
+def test_text_of_the_wrong_type_is_refused_with_its_field(name: str) -> None:
+    value = WRONG_TYPE[parameters()[name]]
+    with pytest.raises(ConfigError, match=f"^{name} must be .*, got {value!r}$"):
+        preset("vqa", "smoke", **{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", True), ("lr", 1), ("strict", 1), ("task", 3), ("steps", 100.0)])
+def test_construction_converts_nothing(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} must be"):
+        Config(**{name: value})  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_are_finite(value: float) -> None:
+    with pytest.raises(ConfigError, match=r"^weight_decay must be finite"):
+        Config(weight_decay=value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": 25}, "image_size must be a multiple of patch_size=8, got 25"),
+        ({"steps": 33}, "steps must be a multiple of round_steps=2, got 33"),
+        ({"teacher_width": 40}, "teacher_width must be a multiple of head_width=16, got 40"),
+        ({"student_width": 40}, "student_width must be a multiple of head_width=16, got 40"),
+        ({"student_layers": "1/1/2"}, "student_layers must not exceed base_layers=2/1/1, got 1/1/2"),
+    ],
+)
+def test_fields_must_go_together(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        preset("vqa", "smoke", **changes)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_complete_for_all_tasks(task: str, name: str) -> None:
+    config = preset(task, name)
+    assert (config.task, config.preset, config.seed, config.data) == (task, name, 0, "")
+    assert config.rounds * config.round_steps == config.steps
+    assert 7 * config.initial_plays < config.rounds, (
+        "the bandit must be left rounds of its own after T0 plays of each arm"
+    )
+
+
+def test_the_papers_preset_has_the_papers_numbers() -> None:
+    """Tables 1 to 3 and Section 5.1 of arXiv 2310.04550, typed here by hand."""
+    vqa, snli_ve, nlvr2, coco = (preset(task, "paper") for task in ("vqa", "snli_ve", "nlvr2", "coco"))
+    assert (vqa.teacher_layers, vqa.base_layers, vqa.student_layers) == ("24/12/12", "12/12/12", "6/3/3")
+    assert (vqa.image_size // vqa.patch_size) ** 2 == 1024
+    assert (vqa.decay, vqa.round_steps, vqa.initial_plays) == (0.98, 100, 10)
+    assert (vqa.alpha_kl, vqa.alpha_hidden, vqa.alpha_attention) == (0.0, 1.0, 0.01)
+    assert [c.batch_size for c in (vqa, snli_ve, nlvr2, coco)] == [128, 384, 256, 256]
+    assert [c.steps for c in (vqa, snli_ve, nlvr2, coco)] == [125_000, 100_000, 100_000, 100_000]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (int, "7", 7),
+        (int, "007", 7),
+        (int, 7, 7),
+        (float, "1e-3", 1e-3),
+        (float, 1, 1.0),
+        (str, "007", "007"),
+        (str, "", ""),
+        (bool, "yes", True),
+        (bool, " False ", False),
+        (bool, "0", False),
+        (bool, True, True),
+    ],
+)
+def test_what_is_typed_gets_its_parameters_type(kind: type, text: object, value: object) -> None:
+    result = cast(kind, text, "name")
+    assert result == value
+    assert type(result) is kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (int, "two"),
+        (int, "1.0"),
+        (int, 1.0),
+        (int, True),
+        (int, ""),
+        (float, "x"),
+        (float, True),
+        (bool, "2"),
+        (bool, 1),
+    ],
+)
+def test_nothing_is_guessed(kind: type, text: object) -> None:
+    with pytest.raises(ConfigError, match=r"^name must be"):
+        cast(kind, text, "name")
+
+
+def test_overrides_come_as_text_and_leave_the_original_alone() -> None:
+    before = preset("coco", "smoke")
+    after = override(before, {"lr": "0.01", "steps": "64", "strict": "no", "data": "007"})
+    assert (after.lr, after.steps, after.strict, after.data) == (0.01, 64, False, "007")
+    assert before == preset("coco", "smoke")
+    assert replace(after, lr=before.lr, steps=before.steps, strict=True, data="") == before
+
+
+@pytest.mark.parametrize(
+    ("call", "nearest"),
+    [
+        (lambda: preset("vqa", "smoke", decya=0.9), "'decay'"),
+        (lambda: preset("vqa", "smoke", batchsize=1), "'batch_size'"),
+        (lambda: preset("snli", "smoke"), "'snli_ve'"),
+        (lambda: preset("vqa", "labtop"), "'laptop'"),
+        (lambda: Config(optimizer="adamww"), "'adamw'"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_nearest(call: Any, nearest: str) -> None:
+    with pytest.raises(ConfigError, match=f"did you mean {nearest}"):
+        call()
+
+
+def test_a_configuration_is_frozen_and_plain() -> None:
+    config = Config()
+    with pytest.raises(FrozenInstanceError):
+        config.lr = 0.1  # pyright: ignore[reportAttributeAccessIssue]
+    assert set(parameters().values()) == {int, float, str, bool}
+    assert list(about()) == list(parameters()) == [f.name for f in fields(Config)]
+    assert all(about().values())
+    assert hash(config) == hash(Config())
+
+
+def test_errors_are_value_errors_too() -> None:
+    """So that a notebook's reader who catches ValueError catches it, and the command line one base."""
+    assert issubclass(ConfigError, ValueError)
+    assert issubclass(ConfigError, OptimaError)
+
+
+def test_layers_are_read() -> None:
+    assert layers("24/12/6") == (24, 12, 6)
