@@ -34,12 +34,14 @@ def kl_divergence(
 
     The paper writes the student first; many distillation libraries put the teacher first.
     """
+    _require_same_shape(student_logits, teacher_logits, "student and teacher")
     student, teacher = student_logits.log_softmax(-1), teacher_logits.log_softmax(-1)
     return mean((student.exp() * (student - teacher)).sum(-1), mask)
 
 
 def cross_entropy(logits: Float[Tensor, "batch classes"], targets: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
     """Cross-entropy against soft targets, each row scaled to sum to one; a row of zeros adds nothing."""
+    _require_same_shape(logits, targets, "logits and targets")
     share = targets / targets.sum(-1, keepdim=True).clamp_min(1e-12)
     return -(share * logits.log_softmax(-1)).sum(-1).mean()
 
@@ -95,9 +97,13 @@ def attention_loss(student: Trace, teacher: Trace, arm: Arm) -> Float[Tensor, ""
 
 
 def _squares(ours: Tensor, theirs: Tensor) -> Tensor:
-    if ours.shape != theirs.shape:  # never broadcast: a wrong batch or grid would pass unseen
-        raise ValueError(f"student and teacher must agree in shape, got {tuple(ours.shape)} and {tuple(theirs.shape)}")
+    _require_same_shape(ours, theirs, "student and teacher")
     return (ours - theirs).square()
+
+
+def _require_same_shape(ours: Tensor, theirs: Tensor, names: str) -> None:
+    if ours.shape != theirs.shape:  # never broadcast: a wrong batch or grid would pass unseen
+        raise ValueError(f"{names} must agree in shape, got {tuple(ours.shape)} and {tuple(theirs.shape)}")
 
 
 def total_loss(losses: Losses, alpha: tuple[float, float, float]) -> Float[Tensor, ""]:

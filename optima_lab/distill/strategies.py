@@ -4,11 +4,13 @@ A strategy is written as text: an arm's label ('img+txt'), 'none', 'kl', or the 
 parameters of its own after colons: 'optima:decay=0.9:reward=kl'.
 """
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from typing import Any
 
-from optima_lab.bandits.arms import LABELS, parse_arm
+from numpy.random import default_rng
+
+from optima_lab.bandits.arms import ARMS, LABELS, parse_arm
 from optima_lab.config import Config, cast
 from optima_lab.distill.rewards import VARIANTS
 from optima_lab.errors import ConfigError, nearest
@@ -69,6 +71,8 @@ def parse_strategy(text: str, config: Config) -> Strategy:
     """One strategy; the configuration gives the parameters that the text does not."""
     name, *options = text.split(":")
     given = dict(_option(option, text) for option in options)
+    if len(given) < len(options):
+        raise ConfigError(f"a strategy's parameters must be given once each, got {text!r}")
     key = name.strip().lower()
     if key in ("none", "kl") or "+" in key or key in ("img", "txt", "multi"):
         if given:
@@ -90,8 +94,9 @@ def _option(option: str, text: str) -> tuple[str, str]:
 def _adaptive(key: str, given: dict[str, str], config: Config) -> Strategy:
     from optima_lab.bandits.policies import POLICIES, make_policy
 
-    if key not in POLICIES:
-        valid = ["none", "kl", *(label.lower() for label in LABELS), *POLICIES]
+    policies = [name for name in POLICIES if name != "oracle"]  # outside a simulation nobody knows the true means
+    if key not in policies:
+        valid = ["none", "kl", *(label.lower() for label in LABELS), *policies]
         raise ConfigError(f"unknown strategy {key!r}{nearest(key, valid)}")
     kinds = {f.name: f.type for f in fields(POLICIES[key])}
     inherited = {"decay": config.decay, "initial_plays": config.initial_plays}
@@ -104,7 +109,9 @@ def _adaptive(key: str, given: dict[str, str], config: Config) -> Strategy:
         if name not in kinds:
             raise ConfigError(f"{key} has no parameter {name!r}{nearest(name, [*kinds, 'reward'])}")
         parameters[name] = cast(kinds[name], value, f"{key}'s {name}")
-    make_policy(key, **parameters)  # its own ranges are checked here, before anything loads
+    policy = make_policy(key, **parameters)  # its own ranges are checked here, before anything loads
+    policy.init(len(ARMS), 1, default_rng(0))
+    parameters = asdict(policy)  # defaults too: the same policy has the same id however it is written
     shown = [*(f"{k}={v}" for k, v in parameters.items() if k in given), *([f"reward={reward}"] * (reward != "all"))]
     name = NAMES.get(key, key)
     strategy = Strategy(name, policy=key, parameters=parameters, reward=reward)

@@ -102,7 +102,7 @@ def distill(
         # ---- one round: P steps with the chosen arms, no wait for the device --------------------------------------
         for step in range((round - 1) * config.round_steps + 1, round * config.round_steps + 1):  # line 10
             batch = training_batch(config, data, config.batch_size, config.seed, step)
-            keep = head_dropout(teacher, batch, config.dropout, config.seed, step)
+            keep = head_dropout(students[0].model, batch, config.dropout, config.seed, step)
             target = bench.ask_teacher(batch, needed)
             share = schedule(step, config.steps, config.warmup_steps)
             for student in students:
