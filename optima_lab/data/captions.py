@@ -1,4 +1,4 @@
-"""Five captions of a scene: the same things told in different ways, some of them told incompletely."""
+"""Five captions of a scene: the same things told in different ways."""
 
 from collections.abc import Sequence
 from random import Random
@@ -18,25 +18,26 @@ def captions(random: Random, scene: Scene, count: int = 5) -> tuple[str, ...]:
 
 
 def caption(random: Random, scene: Scene) -> str:
-    """One caption: mostly in reading order, with where things are or as a bare list; sometimes back to front."""
-    things = list(scene.things)
-    style = random.random()
+    """One caption: the things in any order, each told colour first or shape first, with where they are or as a list.
+
+    So a model that learns to write them learns to find a thing by its colour and by its shape.
+    """
+    things = random.sample(scene.things, len(scene.things))
+    told = [_told(random, thing) for thing in things]
     opening = random.choice(_OPENINGS)
+    style = random.random()
     if len(things) == 1:
-        return opening + a(name(things[0])) + (f" {_place(things[0])}" if style < 0.6 else "")
-    if style < 0.40:
-        return opening + _related(things)
-    if style < 0.70:
-        return opening + _listed([a(name(thing)) for thing in things])
-    if style < 0.85:
-        return opening + _listed([f"{a(name(things[0]))} {_place(things[0])}", *(a(name(t)) for t in things[1:])])
-    return opening + _related(things[::-1])
+        return opening + told[0] + (f" {_place(things[0])}" if style < 0.5 else "")
+    if style < 0.4:
+        rest = f" and {told[2]}" if len(told) > 2 else ""
+        return f"{opening}{told[0]} {_relation(things[0], things[1])} {told[1]}{rest}"
+    return opening + _listed(told)
 
 
-def _related(things: Sequence[Thing]) -> str:
-    first, second, *rest = things
-    told = f"{a(name(first))} {_relation(first, second)} {a(name(second))}"
-    return told + (f" and {a(name(rest[0]))}" if rest else "")
+def _told(random: Random, thing: Thing) -> str:
+    if random.random() < 0.5:
+        return a(name(thing))
+    return f"{a(thing.shape)} in {thing.colour}"
 
 
 def _listed(parts: Sequence[str]) -> str:

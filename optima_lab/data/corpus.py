@@ -1,6 +1,6 @@
 """Where a task's data lies and all of it as arrays: the embedded world, or a folder in the official layouts."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -51,8 +51,7 @@ def locate(config: Config, runs: Path) -> Source:
     cache = runs / "cache"
     if not config.data:
         world = _world(config)
-        digest = sha256(repr(sorted(asdict(world).items())).encode()).hexdigest()[:16]
-        return Source(cache / f"world-{digest[:8]}", digest, cache, world)
+        return Source(cache / world.name, world.name, cache, world)
     folder = Path(config.data)
     if not folder.is_dir():
         raise DataError(f"data must be a folder with {', '.join(TASKS)} in the official layouts, got {config.data!r}")
