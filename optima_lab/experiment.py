@@ -10,12 +10,9 @@ from typing import Any
 
 from optima_lab.config import Config
 from optima_lab.config import preset as make_preset
-from optima_lab.distill.strategies import parse_strategies
+from optima_lab.distill.strategies import Strategy, parse_strategies
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.records import read_json
-
-if TYPE_CHECKING:
-    pass
 
 RECORD_VERSION = 1  # raise it when the same configuration would leave other records
 # What changes no record of a student: names, where the same data lies, and what is in a strategy's own id.

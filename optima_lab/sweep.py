@@ -1,6 +1,7 @@
 """Many tasks at once: train each in a process of its own, execute the notebooks, say how long everything took."""
 
 import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -110,8 +111,8 @@ class Sweep:
         trained = list(dict.fromkeys(e.task for e in self.experiments))
         jobs = [
             Job(
-                HOME / f"{name}.ipynb",
-                figures / task / f"{name}.ipynb",
+                HOME / name,
+                figures / task / name,
                 self._parameters(figures, task),
                 self._key(task),
             )

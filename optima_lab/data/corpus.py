@@ -51,7 +51,7 @@ def locate(config: Config, runs: Path) -> Source:
     cache = runs / "cache"
     if not config.data:
         world = _world(config)
-        return Source(cache / world.name, world.name, cache, world)
+        return Source(cache / world.id, world.id, cache, world)
     folder = Path(config.data)
     if not folder.is_dir():
         raise DataError(f"data must be a folder with {', '.join(TASKS)} in the official layouts, got {config.data!r}")
