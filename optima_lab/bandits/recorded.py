@@ -59,22 +59,21 @@ def moving_average(curves: np.ndarray, rounds: int) -> np.ndarray:
 
 
 def fixed_arm_rewards(rounds: Any, task: str = "") -> np.ndarray:
-    """Rewards (seeds, 7, T) of the fixed-arm runs in a frame of rounds (`optima_lab.records.read_rounds`).
+    """Rewards (experiments, 7, T) of the fixed-arm runs in a frame of rounds (`optima_lab.records.read_rounds`).
 
-    rounds: columns task, seed, strategy, round, reward; T is the shortest run's length. task: "" if there is only one.
-    Raises ConfigError if there are several tasks, or an arm has no fixed run for some seed.
+    rounds: columns task, experiment, strategy, round, reward. T is the shortest run's length. Experiments that lack a
+    fixed-arm run of some arm are left out. task: "" if there is only one.
+    Raises ConfigError if there are several tasks to choose from, or no experiment has all arms.
     """
     tasks = sorted(set(rounds["task"]))
-    require(
-        bool(task) or len(tasks) == 1, f"task must name one of the recorded tasks, {', '.join(tasks)}, got {task!r}"
-    )
+    require(task in tasks or (not task and len(tasks) == 1), f"task must be one of {', '.join(tasks)}, got {task!r}")
     rounds = rounds[rounds["task"] == (task or tasks[0])]
-    series = {key: frame.sort_values("round")["reward"] for key, frame in rounds.groupby(["seed", "strategy"])}
-    seeds = sorted({seed for seed, _ in series})
-    missing = [f"{label} (seed {seed})" for seed in seeds for label in LABELS if (seed, label) not in series]
-    if missing or not seeds:
-        raise ConfigError(
-            f"a replay needs a fixed-arm run of every arm, missing: {', '.join(missing) or 'all of them'}"
-        )
-    length = min(len(series[seed, label]) for seed in seeds for label in LABELS)
-    return np.array([[np.asarray(series[seed, label], float)[:length] for label in LABELS] for seed in seeds])
+    series = {key: run.sort_values("round")["reward"] for key, run in rounds.groupby(["experiment", "strategy"])}
+    names = sorted({experiment for experiment, _ in series})
+    missing = {name: [label for label in LABELS if (name, label) not in series] for name in names}
+    whole = [name for name in names if not missing[name]]
+    if not whole:
+        gaps = "; ".join(f"{name} lacks {', '.join(labels)}" for name, labels in missing.items())
+        raise ConfigError(f"a replay needs an experiment with a fixed-arm run of every arm, got none: {gaps}")
+    length = min(len(series[name, label]) for name in whole for label in LABELS)
+    return np.array([[np.asarray(series[name, label], float)[:length] for label in LABELS] for name in whole])

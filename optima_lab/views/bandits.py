@@ -243,8 +243,10 @@ def intervals(estimates: Mapping[str, "Interval"], xlabel: str, title: str = "",
     return figure
 
 
-def bars(groups: Mapping[str, Mapping[str, float]], ylabel: str, xlabel: str = "", title: str = "") -> "Figure":
-    """Groups of bars, one bar per policy, each labelled with its value."""
+def bars(
+    groups: Mapping[str, Mapping[str, float]], ylabel: str, xlabel: str = "", title: str = "", digits: str = "%.3g"
+) -> "Figure":
+    """Groups of bars, one bar per policy, each labelled with its value in the format `digits`."""
     inner = list(next(iter(groups.values())))
     width = 0.8 / len(inner)
     with style():
@@ -257,7 +259,7 @@ def bars(groups: Mapping[str, Mapping[str, float]], ylabel: str, xlabel: str = "
             drawn_bars = axes.bar(
                 places, heights, 0.92 * width, label=name, color=drawn["color"], hatch=hatch, edgecolor="white"
             )
-            axes.bar_label(drawn_bars, fmt="%.3g", fontsize=9, padding=2)
+            axes.bar_label(drawn_bars, fmt=digits, fontsize=9, padding=2)
         axes.set_xticks(range(len(groups)), list(groups))
         axes.grid(False, axis="x")
         finish(axes, title, xlabel, ylabel)

@@ -38,7 +38,7 @@ def test_discounted_noise_is_unbiased_while_means_stand_still(generator: np.rand
     for _ in range(300):
         arm = policy.select(state, generator).arm
         policy.learn(state, arm, 0.01 * arm + 0.02 * generator.standard_normal(2000))
-    assert (noise(state, 1.0) ** 2).mean() == pytest.approx(0.02**2, rel=0.02)
+    assert (noise(state) ** 2).mean() == pytest.approx(0.02**2, rel=0.02)
 
 
 def test_the_window_is_of_rounds_not_of_each_arms_plays() -> None:

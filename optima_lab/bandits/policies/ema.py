@@ -94,7 +94,7 @@ class CalibratedEmaThompson(Policy):
 
     def init(self, arms: int, replications: int, generator: np.random.Generator) -> State:
         state = EmaThompson(self.decay, self.initial_plays).init(arms, replications, generator)
-        state |= noise_arrays(arms, replications)
+        state |= noise_arrays(arms, replications, self.scale)
         if self.initial_plays == 0:
             state["spread"][:] = 0.0  # then Eq. 7 starts from 0 as if that were known, and never gets over its start
         return state
@@ -114,7 +114,7 @@ class CalibratedEmaThompson(Policy):
 
     def noise(self, state: State) -> np.ndarray:
         """σ̂ (R,): the estimated standard deviation of one reward, in units of the reward."""
-        return noise(state, self.scale)
+        return noise(state)
 
 
 def ema_step(state: State, cell: np.ndarray, decay: float) -> float | np.ndarray:

@@ -53,13 +53,13 @@ class DiscountedGaussianThompson(Policy):
         require_positive("noise", self.noise, zero=True)
 
     def init(self, arms: int, replications: int, generator: np.random.Generator) -> State:
-        state = counters(arms, replications) | noise_arrays(arms, replications)
+        state = counters(arms, replications) | noise_arrays(arms, replications, 1.0)
         state["mean"] = np.zeros((replications, arms))
         state["order"] = initial_order(arms, replications, self.initial_plays, generator)
         return state
 
     def posterior(self, state: State) -> Posterior:
-        sigma = self.noise or noise(state, 1.0)[:, None]
+        sigma = self.noise or noise(state)[:, None]
         return Posterior(state["mean"], sigma / np.sqrt(state["plays"] + 1e-12))
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:

@@ -17,12 +17,13 @@ from optima_lab.bandits.policies.base import State
 UNKNOWN = 1e30  # v of a mean that has seen no reward: its first surprise then says nothing
 
 
-def noise_arrays(arms: int, replications: int) -> State:
-    """The arrays of an estimate that has seen nothing."""
+def noise_arrays(arms: int, replications: int, fallback: float) -> State:
+    """The arrays of an estimate that has seen nothing: σ̂ = fallback, in units of the reward."""
+    tiny = 1e-12  # the fallback counts as this part of one surprise: all there is before the first, nothing after
     return {
         "spread": np.full((replications, arms), UNKNOWN),
-        "noise_sum": np.zeros(replications),
-        "noise_weight": np.zeros(replications),
+        "noise_sum": np.full(replications, tiny * fallback**2),
+        "noise_weight": np.full(replications, tiny),
     }
 
 
@@ -41,7 +42,6 @@ def learn_noise(state: State, cell: np.ndarray, surprise: np.ndarray, step: floa
     spread[cell] = (1 - step) ** 2 * before + step**2
 
 
-def noise(state: State, fallback: float) -> np.ndarray:
-    """σ̂ (R,) in units of the reward; `fallback` until there is a surprise."""
-    tiny = 1e-12  # the fallback counts as this part of one surprise: all there is before the first, nothing after
-    return np.sqrt((state["noise_sum"] + tiny * fallback**2) / (state["noise_weight"] + tiny))
+def noise(state: State) -> np.ndarray:
+    """σ̂ (R,) in units of the reward."""
+    return np.sqrt(state["noise_sum"] / state["noise_weight"])
