@@ -82,7 +82,7 @@ def hidden_loss(student: Trace, teacher: Trace, projections: Projections, arm: A
         mask = student.token_mask[module]
         matrices = getattr(projections, module)
         for h_s, h_t, w in zip(student.hidden[module], teacher.hidden[module], matrices, strict=True):
-            errors.append(mean(_squares(h_s @ w, h_t).mean(-1), mask))
+            errors.append(_mean_square(h_s @ w, h_t, None if mask is None else mask[..., None]))
     return torch.stack(errors).mean()
 
 
@@ -92,13 +92,16 @@ def attention_loss(student: Trace, teacher: Trace, arm: Arm) -> Float[Tensor, ""
     for module in sorted(arm):
         mask = student.pair_mask[module]
         for a_s, a_t in zip(student.attention[module], teacher.attention[module], strict=True):
-            errors.append(mean(_squares(a_s, a_t), mask))
+            errors.append(_mean_square(a_s, a_t, mask))
     return torch.stack(errors).mean()
 
 
-def _squares(ours: Tensor, theirs: Tensor) -> Tensor:
+def _mean_square(ours: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
     _require_same_shape(ours, theirs, "student and teacher")
-    return (ours - theirs).square()
+    difference = ours - theirs
+    if mask is not None:  # before the square: a gradient of 0 · NaN would be NaN
+        difference = difference.masked_fill(~mask, 0.0)
+    return mean(difference.square(), mask)
 
 
 def _require_same_shape(ours: Tensor, theirs: Tensor, names: str) -> None:

@@ -1,0 +1,53 @@
+"""Eq. 6 by hand."""
+
+from math import inf, nan
+
+import pytest
+
+from optima_lab.distill.rewards import ProbeLosses, Reward, decrement_ratio, reward
+
+BEFORE, AFTER = ProbeLosses(9.0, 2.0, 4.0, 10.0), ProbeLosses(1.0, 1.5, 3.0, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (2.0, 1.5, 0.25),
+        (2.0, 2.0, 0.0),
+        (2.0, 3.0, 0.0),  # worse: clipped by zero, no punishment
+        (2.0, 0.0, 1.0),
+        (0.0, 0.0, 0.0),  # nothing left to lose
+        (0.0, 1.0, 0.0),
+        (-1.0, -2.0, 0.0),
+        (nan, 1.0, 0.0),
+        (1.0, nan, 0.0),
+        (inf, 1.0, 0.0),
+        (1.0, inf, 0.0),
+        (1e-30, 5e-31, 0.5),
+    ],
+)
+def test_decrement_ratio(before: float, after: float, expected: float):
+    assert decrement_ratio(before, after) == pytest.approx(expected)
+
+
+def test_the_reward_is_the_mean_of_three_ratios():
+    # KL 0.5/2 = 0.25, hidden 1/4 = 0.25, attention 1/10 = 0.1: mean 0.2. The training loss, 8/9 down, is not in U.
+    assert reward(BEFORE, AFTER) == pytest.approx(Reward(0.2, 0.25, 0.25, 0.1))
+
+
+def test_each_ratio_is_clipped_by_itself():
+    # Hidden goes from 4 to 8: its ratio is 0, not −1, and takes nothing from the others: (0.25 + 0 + 0.1) / 3.
+    assert reward(BEFORE, AFTER._replace(hidden=8.0)) == pytest.approx(Reward(0.35 / 3, 0.25, 0.0, 0.1))
+
+
+def test_variants_take_fewer_ratios_but_all_are_reported():
+    assert reward(BEFORE, AFTER._replace(kl=1.0), "kl") == pytest.approx(Reward(0.5, 0.5, 0.25, 0.1))
+    assert reward(BEFORE, AFTER._replace(kl=1.0), "layers") == pytest.approx(Reward(0.175, 0.5, 0.25, 0.1))
+
+
+def test_a_loss_that_is_not_finite_spoils_only_itself():
+    assert reward(BEFORE, AFTER._replace(kl=nan)) == pytest.approx(Reward(0.35 / 3, 0.0, 0.25, 0.1))
+
+
+def test_no_change_has_no_reward():
+    assert reward(BEFORE, BEFORE) == Reward(0.0, 0.0, 0.0, 0.0)
