@@ -74,13 +74,18 @@ def _statement(text: str, truth: bool) -> Said:
     return Said(text, str(truth), ("True", "False"))
 
 
-def _descriptions() -> list[tuple[str, str, str]]:
-    return [(a(shape), shape, "") for shape in SHAPES] + [(f"something {colour}", "", colour) for colour in COLOURS]
+_WORDS = (*map(a, SHAPES), *(f"something {colour}" for colour in COLOURS))
+
+
+def _shown(scene: Scene) -> set[str]:
+    """Those of `_WORDS` that the picture shows."""
+    return {a(thing.shape) for thing in scene.things} | {f"something {thing.colour}" for thing in scene.things}
 
 
 def _both_statements(left: Scene, right: Scene) -> Iterator[Said]:
-    for words, shape, colour in _descriptions():
-        count = sum(exists(side.things, shape, colour) is True for side in (left, right))
+    on_the_left, on_the_right = _shown(left), _shown(right)
+    for words in _WORDS:
+        count = (words in on_the_left) + (words in on_the_right)
         yield _statement(f"both pictures show {words}", count == 2)
         yield _statement(f"there is {words} in both pictures", count == 2)
         yield _statement(f"neither picture shows {words}", count == 0)
@@ -91,10 +96,10 @@ def _both_statements(left: Scene, right: Scene) -> Iterator[Said]:
 
 def _one_side_statements(left: Scene, right: Scene) -> Iterator[Said]:
     for side, scene in (("left", left), ("right", right)):
-        for words, shape, colour in _descriptions():
-            truth = exists(scene.things, shape, colour) is True
-            yield _statement(f"the {side} picture shows {words}", truth)
-            yield _statement(f"there is {words} in the {side} picture", truth)
+        shown = _shown(scene)
+        for words in _WORDS:
+            yield _statement(f"the {side} picture shows {words}", words in shown)
+            yield _statement(f"there is {words} in the {side} picture", words in shown)
 
 
 def _comparing_statements(left: Scene, right: Scene) -> Iterator[Said]:
