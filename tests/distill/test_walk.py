@@ -118,7 +118,7 @@ def test_scores_are_the_heads_mean_before_the_softmax(module: str, name: str, wh
 
 @pytest.mark.parametrize(("module", "name", "which"), CASES, ids=["image", "text", "decoder self", "decoder cross"])
 def test_weights_are_pytorchs_own_and_scores_their_logarithm(module: str, name: str, which: str):
-    """nn.MultiheadAttention(need_weights=True) on the same inputs; log softmax is the score up to the row's constant."""
+    """nn.MultiheadAttention(need_weights=True) on the same inputs; its log is the score up to the row's constant."""
     model, images, tokens = coca(), pictures(3), sentences(9, 3, 6)
     calls = attention_inputs(model, images, tokens)[name]
     with torch.no_grad():
@@ -140,9 +140,8 @@ def test_weights_are_pytorchs_own_and_scores_their_logarithm(module: str, name: 
             torch.testing.assert_close(weights.attention[module][n], each.mean(1), **CLOSE)
             # Where every key is allowed: mean over heads of log weights, both without their row's mean.
             log = each.log().mean(1)
-            rows = slice(None) if allowed is None else slice(-1, None)  # the last query of a full text sees all
-            first = 0
-            ours, theirs = scores.attention[module][n][first, rows], log[first, rows]
+            rows = slice(None) if allowed is None else slice(-1, None)  # the last query of the full first text
+            ours, theirs = scores.attention[module][n][0, rows], log[0, rows]
             torch.testing.assert_close(
                 ours - ours.mean(-1, keepdim=True), theirs - theirs.mean(-1, keepdim=True), rtol=1e-4, atol=1e-4
             )

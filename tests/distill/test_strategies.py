@@ -1,0 +1,125 @@
+"""Strategies as text: what they mean, what they are called, and what is refused."""
+
+import pytest
+
+from optima_lab.bandits.arms import LABELS, parse_arm
+from optima_lab.bandits.policies import make_policy
+from optima_lab.config import preset
+from optima_lab.distill.strategies import NAMES, default_strategies, parse_strategies, parse_strategy
+from optima_lab.errors import ConfigError
+
+CONFIG = preset("vqa", "smoke", decay=0.9, initial_plays=3)
+
+
+def test_all_is_the_population_of_the_main_figures():
+    found = parse_strategies("all", CONFIG)
+    names = ["None", *LABELS, "Random", "OPTIMA", "OPTIMA calibrated"]
+    assert [strategy.name for strategy in found] == names
+    assert len({strategy.id for strategy in found}) == 11
+    assert parse_strategies(", ".join(default_strategies()), CONFIG) == found
+    assert parse_strategies(" all ", CONFIG) == found
+
+
+def test_fixed_arms():
+    strategy = parse_strategy("Multi+Img", CONFIG)
+    assert (strategy.name, strategy.arm, strategy.policy, strategy.id) == ("Img+Multi", "Img+Multi", "", "img+multi")
+    assert strategy.alpha_kl is None  # the configuration's
+    assert parse_strategy("img", CONFIG).arm == "Img"
+
+
+def test_no_distillation_and_kl_only():
+    none, kl = parse_strategy("none", CONFIG), parse_strategy("kl", CONFIG)
+    assert (none.name, none.id, none.alpha_kl, none.arm, none.policy) == ("None", "none", 0.0, "", "")
+    assert (kl.name, kl.id, kl.alpha_kl, kl.arm, kl.policy) == ("KL only", "kl", 1.0, "", "")
+
+
+def test_policies_take_what_the_configuration_says_and_the_text_says_otherwise():
+    plain = parse_strategy("optima", CONFIG)
+    assert plain.parameters == {"decay": 0.9, "initial_plays": 3, "scale": 1.0}
+    assert (plain.name, plain.reward) == ("OPTIMA", "all")
+    other = parse_strategy("optima:decay=0.5: reward = kl", CONFIG)
+    assert other.parameters == {"decay": 0.5, "initial_plays": 3, "scale": 1.0}
+    assert (other.name, other.reward) == ("OPTIMA (decay=0.5, reward=kl)", "kl")
+    assert parse_strategy("random", CONFIG).parameters == {}
+    for strategy in (plain, other):
+        make_policy(strategy.policy, **strategy.parameters)
+
+
+def test_every_display_name_is_a_strategy():
+    assert {parse_strategy(key, CONFIG).name for key in NAMES} == set(NAMES.values())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("img+txt", "TXT + Img"),
+        ("img+txt", "img+txt+img"),
+        ("optima", "OPTIMA"),
+        ("optima", "optima:decay=0.9"),  # the configuration's
+        ("optima", "optima:scale=1"),  # the policy's own default
+        ("optima", "optima:reward=all"),
+        ("optima:decay=0.5:scale=2", "optima:scale=2.0:decay=0.50"),
+        ("none", " none "),
+    ],
+)
+def test_the_same_thing_has_the_same_id(one: str, other: str):
+    assert parse_strategy(one, CONFIG).id == parse_strategy(other, CONFIG).id
+    with pytest.raises(ConfigError, match=r"strategies must differ, got .* twice"):
+        parse_strategies(f"{one}, {other}", CONFIG)
+
+
+def test_different_things_have_different_ids():
+    texts = (
+        "none,kl,img,txt,optima,optima:decay=0.5,optima:reward=kl,optima:reward=layers,optima:scale=0.1,"
+        "optima:initial_plays=0,optima_calibrated,random,epsilon_greedy"
+    )
+    found = parse_strategies(texts, CONFIG)
+    assert len({strategy.id for strategy in found}) == len(found) == 13
+    assert parse_strategy("optima", CONFIG).id != parse_strategy("optima", preset("vqa", "smoke", decay=0.8)).id
+
+
+def test_ids_are_harmless_folder_names():
+    for strategy in parse_strategies("all", CONFIG):
+        assert all(letter.isalnum() or letter in "+-_" for letter in strategy.id)
+        assert strategy.id == strategy.id.lower()
+
+
+def test_an_id_does_not_change_between_processes():
+    """Written down once: a later version that changes it would train everything anew."""
+    assert parse_strategy("optima", preset("vqa", "laptop")).id == "optima-b663be"
+    assert parse_strategy("img+txt+multi", CONFIG).id == "img+txt+multi"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("optma", r"unknown strategy 'optma'; did you mean 'optima'\?"),
+        ("nothing at all", "unknown strategy 'nothing at all'; valid: none, kl, img"),
+        ("img+tx", r"arm must be one of .*; did you mean"),
+        ("img:decay=0.9", "strategy 'img' takes no parameters, got decay"),
+        ("none:reward=kl", "strategy 'none' takes no parameters, got reward"),
+        ("optima:decai=0.9", r"optima has no parameter 'decai'; did you mean 'decay'\?"),
+        ("optima:decay", "must be name=value, got 'decay'"),
+        ("optima:", "must be name=value, got ''"),
+        ("optima:decay=fast", "optima's decay must be a number, got 'fast'"),
+        ("optima:initial_plays=2.5", "optima's initial_plays must be a whole number, got '2.5'"),
+        ("optima:decay=1.5", r"decay must be in \(0, 1\), got 1.5"),
+        ("optima:decay=nan", "decay must be in"),
+        ("optima:decay=0.9:decay=0.8", "must be given once each"),
+        ("optima:reward=klx", r"reward must be one of all, kl, layers, got 'klx'; did you mean 'kl'\?"),
+        ("oracle", "unknown strategy 'oracle'"),  # outside a simulated world nobody knows the true means
+        ("fixed:arm=7", "arm must be below the number of arms, 7, got 7"),
+        ("img,,txt", "strategies must be names between commas"),
+        ("", "strategies must be names between commas"),
+        ("img,img", "strategies must differ, got img twice"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(text: str, message: str):
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse_strategies(text, CONFIG)
+    assert "\n" not in str(caught.value)
+
+
+def test_arms_written_in_any_order_are_the_arms():
+    for label in LABELS:
+        assert parse_arm(parse_strategy("+".join(reversed(label.split("+"))), CONFIG).arm) == parse_arm(label)
