@@ -111,12 +111,15 @@ def execute(notebook: Path | str, output: Path | str, given: Mapping[str, Any], 
 
     Raises ConfigError for parameters, NotebookError in one line (notebook, parameters, cell, error) for a failed run.
     """
-    source, target = Path(notebook), Path(output)
-    typed = check_parameters(source, given)
+    job = Job(Path(notebook), Path(output), given, fingerprint)
+    key = job_key(job)
+    return job.output if unchanged(job.output, key) else _run(job, key)
+
+
+def _run(job: Job, key: str) -> Path:
+    """Execute a job whatever was there before; on success it is known by `key`."""
+    source, target, typed = job.notebook, job.output, check_parameters(job.notebook, job.parameters)
     everything = {name: default for name, (_, default) in parameters(source).items()} | typed
-    key = _key(source, typed, fingerprint)
-    if unchanged(target, key):
-        return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part, failed = target.with_name(target.name + ".part"), failed_name(target)
     started = perf_counter()
@@ -138,14 +141,13 @@ def execute_all(jobs: Sequence[Job], workers: int = 2) -> list[Result]:
 
     Raises ConfigError for wrong parameters of any job before running one.
     """
-    for job in jobs:
-        check_parameters(job.notebook, job.parameters)
-    todo = [n for n, job in enumerate(jobs) if not _is_unchanged(job)]
+    keys = [job_key(job) for job in jobs]
+    todo = [n for n, job in enumerate(jobs) if not unchanged(job.output, keys[n])]
     results = {n: Result(job, 0.0, skipped=True) for n, job in enumerate(jobs) if n not in todo}
     others = set(active_children())
     with ProcessPoolExecutor(max(1, min(workers, len(todo))), get_context("spawn")) as pool:
         try:
-            futures = {pool.submit(_attempt, jobs[n]): n for n in todo}
+            futures = {pool.submit(_attempt, jobs[n], keys[n]): n for n in todo}
             for future in progress(as_completed(futures), "notebooks", len(futures)):
                 results[futures[future]] = future.result()
         except BaseException:  # Ctrl-C above all: stop the workers, whose kernels end with them
@@ -156,10 +158,10 @@ def execute_all(jobs: Sequence[Job], workers: int = 2) -> list[Result]:
     return [results[n] for n in range(len(jobs))]
 
 
-def _attempt(job: Job) -> Result:
+def _attempt(job: Job, key: str) -> Result:
     started = perf_counter()
     try:
-        execute(job.notebook, job.output, job.parameters, job.fingerprint)
+        _run(job, key)
         return Result(job, perf_counter() - started)
     except OptimaError as error:
         return Result(job, perf_counter() - started, error=str(error))
@@ -183,14 +185,14 @@ def unchanged(output: Path, key: str) -> bool:
     return known.get("key") == key and all((output.parent / f"{name}.png").exists() for name in known["figures"])
 
 
-def _is_unchanged(job: Job) -> bool:
-    return unchanged(job.output, _key(job.notebook, check_parameters(job.notebook, job.parameters), job.fingerprint))
+def job_key(job: Job) -> str:
+    """A hash of all that a notebook's result depends on: itself, its parameters, the library, the records.
 
-
-def _key(notebook: Path, typed: Mapping[str, Value], fingerprint: str) -> str:
-    """A hash of all that a notebook's result depends on: itself, its parameters, the library, the records."""
-    digest = sha256(notebook.read_bytes())
-    digest.update(json.dumps([sorted(typed.items()), fingerprint], default=str).encode())
+    Raises ConfigError for parameters that the notebook refuses.
+    """
+    typed = check_parameters(job.notebook, job.parameters)
+    digest = sha256(job.notebook.read_bytes())
+    digest.update(json.dumps([sorted(typed.items()), job.fingerprint]).encode())
     for path in sorted((ROOT / "optima_lab").rglob("*")):
         if path.suffix in {".py", ".js", ".csv", ".css"}:
             digest.update(path.read_bytes())

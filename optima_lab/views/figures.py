@@ -143,13 +143,15 @@ def samples(examples: Sequence[ExampleLike], task: str = "") -> "Figure":
     """A few records of a task as the models get them: picture (or pair), sentence, answer."""
     columns = min(4, max(1, len(examples)))
     rows = -(-max(1, len(examples)) // columns)
+    pictures = [_side_by_side(example.images) for example in examples]
+    tallest = max([0.4, *(picture.shape[0] / picture.shape[1] for picture in pictures)])
     with style():
-        figure, drawn = canvas((2.9 * columns, 3.1 * rows + 0.3), rows, columns)
+        figure, drawn = canvas((2.9 * columns, (2.8 * min(tallest, 1.2) + 0.7) * rows + 0.3), rows, columns)
         figure.suptitle(statistics.title(task, "some of its records"), x=0.01, ha="left")
         for axes in drawn:
             axes.set_axis_off()
-        for axes, example in zip(drawn, examples, strict=False):
-            axes.imshow(_side_by_side(example.images), interpolation="nearest")
+        for axes, example, picture in zip(drawn, examples, pictures, strict=False):
+            axes.imshow(picture, interpolation="nearest")
             axes.set_title(_caption(example), fontsize=10, fontweight="normal", loc="left", wrap=True)
         if not examples:
             blank(drawn[0], "no records")
@@ -174,7 +176,10 @@ def _bars(axes: "Axes", table: Frame, scores: Frame, upright: bool) -> None:
             axes.plot(*((offsets, values) if upright else (values, offsets)), "o", ms=4, mfc="white", mec=INK, ls="")
             end = max(end + row["sd"], values.max())
         at = (position, end + 0.02 * top) if upright else (end + 0.02 * top, position)
-        axes.text(*at, f"{row['mean']:.1f}", ha="center" if upright else "left", va="bottom" if upright else "center")
+        words = axes.text(
+            *at, f"{row['mean']:.1f}", ha="center" if upright else "left", va="bottom" if upright else "center"
+        )
+        words.set(zorder=4, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6})
     (axes.set_ylim if upright else axes.set_xlim)(0, 1.16 * top)
     axes.grid(False, axis="x" if upright else "y")
 

@@ -115,18 +115,24 @@ def _failure(folder: Path, each: Executed) -> str:
 
 def _notebook(folder: Path, each: Executed, older: bool) -> str:
     where = _url(folder, each.path.stem)
-    links = f'<a href="{where}.html">executed notebook</a> · <a href="{where}.ipynb">.ipynb</a>'
+    said = escape(_parameters(each, ("preset", "seeds", "data", "changes")))
+    links = f'<a href="{where}.html">executed notebook</a> · <a href="{where}.ipynb">.ipynb</a>{said and " · "}{said}'
     old = '<p class="failed">These are the figures of an earlier run.</p>' if older else ""
     pictures = "".join(_figure(folder, each, picture) for picture in each.pictures)
     return f'{_h(3, each.title, _id(folder.name, each.path.stem))}<p class="faint">{links}</p>{old}{pictures}'
+
+
+def _parameters(each: Executed, names: Sequence[str] = ()) -> str:
+    """'seeds = 1, task = vqa' of all parameters that are not empty, or of these."""
+    chosen = {name: each.parameters.get(name, "") for name in names} if names else each.parameters
+    return ", ".join(f"{name} = {value}" for name, value in chosen.items() if value != "")
 
 
 def _figure(folder: Path, each: Executed, picture: Picture) -> str:
     ends = [(_url(folder, name), name.rpartition(".")[2]) for name in picture.files]
     files = " · ".join(f'<a href="{url}">{end}</a>' for url, end in ends)
     facts = {
-        "parameters": ", ".join(f"{name} = {value}" for name, value in each.parameters.items() if value != "")
-        or "defaults",
+        "parameters": _parameters(each) or "defaults",
         "seeds": ", ".join(str(seed) for seed in picture.origin.get("seeds", [])),
         "runs": ", ".join(picture.origin.get("runs", [])),
         "configuration": picture.origin.get("config", ""),

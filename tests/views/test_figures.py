@@ -12,7 +12,7 @@ from PIL import Image
 from optima_lab.bandits.arms import LABELS
 from optima_lab.errors import ConfigError
 from optima_lab.views import figures
-from optima_lab.views.style import colour
+from optima_lab.views.style import colour, save
 
 from .conftest import ALL, ROUND_STEPS, ROUNDS, Records, score_at
 
@@ -144,3 +144,11 @@ def test_samples_show_pictures_and_sentences(tmp_path: Path) -> None:
     assert figure.axes[0].get_title(loc="left") == "is <b> $5 red?\n→ yes"
     assert figure.axes[0].images[0].get_array().shape == (12, 16 + 1 + 4, 3)
     assert figures.samples([]).axes[0].texts[0].get_text() == "no records"
+
+
+def test_same_records_same_bytes(three: Records, tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        figure = figures.arms_compared(three.evals, [each.summary for each in three.experiments])
+        save(figure, tmp_path / folder, "arms_compared", three.experiments)
+    for path in (tmp_path / "first").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
