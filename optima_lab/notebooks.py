@@ -229,7 +229,7 @@ def _papermill(source: Path, part: Path, typed: Mapping[str, Value]) -> None:
             try:
                 node = nbformat.from_dict(_read(source))  # a node, not a path: papermill would format braces in paths
                 target = str(part).replace("{", "{{").replace("}", "}}")
-                quiet = {"progress_bar": False, "extra_arguments": ["--log-level=50"]}
+                quiet = {"progress_bar": False, "start_timeout": 300, "extra_arguments": ["--log-level=50"]}
                 execute_notebook(node, target, dict(typed), kernel_name="python3", language="python", **quiet)
                 return
             except RuntimeError as error:
