@@ -2,7 +2,8 @@
 
 What is measured: `simulate` as a user calls it, with all its books (regret, arm counts, hits at 200 points) and no
 traces; 200 replications at once, K = 7 arms with noisy rewards whose means stand still, 10,000 rounds (other policies
-than the two that have a goal: 1,000); rounds/s = replications · rounds / wall-clock seconds, the best of five runs.
+than the two that have a goal: 1,000); rounds/s = replications · rounds / wall-clock seconds, the best of five runs. One
+thread does it all; the same per second of CPU time stands beside it, for that is what a busy machine leaves of it.
 Beside it, in the same run: pymab's compiled loop (its `Experiment` with backend "rust", the same number of arms and
 replications, Gaussian Thompson sampling) and mabwiser's `predict` and `partial_fit`, one round at a time, as it has no
 loop of its own. They are other policies with other books: the ratio says what an experiment of this kind costs, not
@@ -22,26 +23,26 @@ from optima_lab.bandits.policies import POLICIES, make_policy
 from optima_lab.bandits.simulate import simulate
 
 ARMS, REPLICATIONS, ROUNDS = 7, 200, 10_000
+Rates = tuple[float, float]
 WANTED = {"optima": 3e6, "gaussian_dts": 3e6}  # rounds/s on two cores
 
 
-def best_seconds(run: Callable[[], object], repeats: int = 5) -> float:
-    """Wall-clock seconds of the fastest of `repeats` runs."""
-    times = []
+def best_seconds(run: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
+    """Wall-clock and CPU seconds, each of the fastest of `repeats` runs."""
+    wall, cpu = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+        wall.append(time.perf_counter() - start[0])
+        cpu.append(time.process_time() - start[1])
+    return min(wall), min(cpu)
 
 
-def ours(
-    name: str, rounds: int = ROUNDS, replications: int = REPLICATIONS, arms: int = ARMS, repeats: int = 5
-) -> float:
-    """Rounds/s of one of our policies."""
+def ours(name: str, rounds: int, replications: int = REPLICATIONS, arms: int = ARMS, repeats: int = 5) -> Rates:
+    """Rounds/s of one of our policies, by the clock and by CPU time."""
     world, policies = piecewise(np.linspace(0.02, 0.06, arms), (), Clipped(0.02)), {name: make_policy(name)}
-    seconds = best_seconds(lambda: simulate(world, policies, rounds, replications), repeats)
-    return rounds * replications / seconds
+    wall, cpu = best_seconds(lambda: simulate(world, policies, rounds, replications), repeats)
+    return rounds * replications / wall, rounds * replications / cpu
 
 
 def pymab_speed(rounds: int = 1000) -> float | None:
@@ -56,7 +57,7 @@ def pymab_speed(rounds: int = 1000) -> float | None:
         policies={"it": GaussianThompsonSamplingPolicy(n_arms=ARMS)},
         config=ExperimentConfig(horizon=rounds, n_replicates=REPLICATIONS, seed=0, backend="rust"),
     )
-    return rounds * REPLICATIONS / best_seconds(experiment.run, 3)
+    return rounds * REPLICATIONS / best_seconds(experiment.run, 3)[0]
 
 
 def mabwiser_speed(rounds: int = 2000) -> float | None:
@@ -74,17 +75,17 @@ def mabwiser_speed(rounds: int = 2000) -> float | None:
             arm = bandit.predict()
             bandit.partial_fit([arm], [0.02 + 0.04 * arm / 6 + 0.02 * generator.standard_normal()])
 
-    return rounds / best_seconds(run, 3)
+    return rounds / best_seconds(run, 3)[0]
 
 
 def scaling() -> list[tuple[str, float, float]]:
-    """(what was multiplied by four, seconds at 1×, seconds at 4×) for OPTIMA's sampler at 1,000 replications."""
+    """(what was multiplied by four, CPU seconds at 1×, at 4×) for OPTIMA's sampler at 1,000 replications."""
     shapes = {"rounds": (4, 1, 1), "replications": (1, 4, 1), "arms": (1, 1, 4)}
-    base = 2000 * 1000 / ours("optima", 2000, 1000, ARMS, 3)
+    base = 2000 * 1000 / ours("optima", 2000, 1000, ARMS, 3)[1]
     rows = []
     for what, (t, r, k) in shapes.items():
         rounds, replications = 2000 * t, 1000 * r
-        rows.append((what, base, rounds * replications / ours("optima", rounds, replications, ARMS * k, 3)))
+        rows.append((what, base, rounds * replications / ours("optima", rounds, replications, ARMS * k, 3)[1]))
     return rows
 
 
@@ -98,13 +99,13 @@ def main() -> None:
     rivals = {"pymab": pymab_speed(), "mabwiser": mabwiser_speed()}
     for name, speed in rivals.items():
         print(f"{name:18s} {f'{speed:12,.0f} rounds/s' if speed else 'not installed'}")
-    print(f"\n{'policy':18s} {'rounds/s':>12s} {'to pymab':>13s} {'to mabwiser':>13s}")
+    print(f"\n{'policy':18s} {'rounds/s':>12s} {'per CPU s':>12s} {'to pymab':>13s} {'to mabwiser':>13s}")
     for name in sorted(POLICIES, key=lambda name: name not in WANTED):
-        speed = ours(name, ROUNDS if name in WANTED else 1000, repeats=5 if name in WANTED else 2)
+        speed, by_cpu = ours(name, ROUNDS if name in WANTED else 1000, repeats=5 if name in WANTED else 2)
         ratios = [f"{versus(speed, other):>13s}" for other in rivals.values()]
         goal = f"  wanted {WANTED[name]:,.0f}: {'yes' if speed >= WANTED[name] else 'NO'}" if name in WANTED else ""
-        print(f"{name:18s} {speed:12,.0f} {ratios[0]} {ratios[1]}{goal}")
-    print(f"\n{'four times the':18s} {'seconds before':>15s} {'after':>8s} {'factor':>8s}")
+        print(f"{name:18s} {speed:12,.0f} {by_cpu:12,.0f} {ratios[0]} {ratios[1]}{goal}")
+    print(f"\n{'four times the':18s} {'CPU s before':>15s} {'after':>8s} {'factor':>8s}")
     for what, before, after in scaling():
         print(f"{what:18s} {before:15.2f} {after:8.2f} {after / before:8.1f}")
 

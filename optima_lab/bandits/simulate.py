@@ -167,7 +167,7 @@ class Player:
             if "truth" in self.state:
                 self.state["truth"][:] = now
             arm[t] = chosen = self.policy.select(self.state, self.generator).arm
-            mean = now[0][chosen] if len(now) == 1 else now[self.row, chosen]
+            mean = now[0].take(chosen) if len(now) == 1 else now[self.row, chosen]
             reward[t] = self.world.noise.reward(mean, chance[t], chosen)
             self.policy.learn(self.state, chosen, reward[t])
             if self.rested:
@@ -191,12 +191,13 @@ class Player:
 
     def count(self, first: int, arm: np.ndarray) -> None:
         """Add the block's arms (n, R) to the first point that comes after each round."""
-        arms = self.plays.shape[2]
-        flat = self.row * arms + arm
-        point = np.searchsorted(self.sums.points, first + np.arange(len(arm)), side="right")
-        for index in np.unique(point):
-            played = np.bincount(flat[point == index].ravel(), minlength=self.plays[0].size)
+        cell = self.row * self.plays.shape[2] + arm
+        index, start = int(np.searchsorted(self.sums.points, first, side="right")), 0
+        while start < len(arm):
+            end = min(int(self.sums.points[index]) - first, len(arm))
+            played = np.bincount(cell[start:end].ravel(), minlength=self.plays[0].size)
             self.plays[index] += played.reshape(self.plays.shape[1:]).astype(np.int32)
+            index, start = index + 1, end
 
     def outcome(self) -> Outcome:
         """The books, closed."""

@@ -1,5 +1,7 @@
 """Simulation: streams apart, memory bounded, cost linear, books right."""
 
+import subprocess
+import sys
 import time
 import tracemalloc
 
@@ -145,3 +147,10 @@ def seconds(horizon: int, replications: int, arms: int) -> float:
 def test_every_policy_plays_in_the_default_world() -> None:
     result = simulate(make_world("piecewise"), {name: make_policy(name) for name in POLICIES}, 200, 4)
     assert all((outcome.plays[-1].sum(axis=1) == 200).all() for outcome in result.outcomes.values())
+
+
+def test_the_laboratory_needs_numpy_and_scipy_alone() -> None:
+    rooms = "environments, exercises, follow, policies, recorded, regret, simulate"
+    check = "print({'torch', 'pandas', 'matplotlib'} & set(sys.modules))"
+    code = f"import sys; from optima_lab.bandits import {rooms}; {check}"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

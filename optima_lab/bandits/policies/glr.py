@@ -136,10 +136,18 @@ def kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def kl_upper(p: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """The largest q ≥ p with kl(p, q) ≤ level, by bisection below Pinsker's bound p + √(level/2)."""
-    low, high = p, np.minimum(p + np.sqrt(level / 2), 1.0)
-    for _ in range(20):
-        middle = (low + high) / 2
-        inside = kl(p, middle) <= level
-        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-    return low
+    """The largest q ≥ p with kl(p, q) ≤ level, by six steps of Newton's method from the right.
+
+    kl is convex in q and rises from p on, so steps from an upper bound of q fall towards it and never pass it. Bounds
+    are Pinsker's p + √(level/2), and what is left if p log(p/q) is bounded by p log p.
+    """
+    tiny = 1e-12
+    p = np.clip(p, tiny, 1 - 3 * tiny)  # leaves room for q between p and 1
+    rest, p_log_p = 1 - p, p * np.log(p)
+    goal = level - p_log_p - rest * np.log(rest)
+    q = np.minimum(p + np.sqrt(level / 2), 1 - rest * np.exp(-(level - p_log_p) / rest))
+    for _ in range(6):
+        q = np.clip(q, p + tiny, 1 - tiny)
+        over = -p * np.log(q) - rest * np.log(1 - q) - goal
+        q -= over * q * (1 - q) / (q - p)
+    return np.clip(q, p, 1.0)
