@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,7 @@ _REPAIRED = {broken: word for word in _CONTRACTIONS.split() for broken in _witho
 _REPAIRED["somebody'd"] = "somebodyd"  # as the official table has it
 
 
+@lru_cache(maxsize=1 << 16)
 def normalize_answer(answer: str) -> str:
     """The answer as the official VQA v2 evaluation compares it.
 

@@ -76,7 +76,7 @@ def picture(row: Row, name: str, folder: Path, relative: str) -> Path:
     return folder / relative
 
 
-@lru_cache(maxsize=1 << 18)
+@lru_cache(maxsize=1 << 10)
 def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
 
@@ -84,7 +84,7 @@ def _real_folder(folder: str) -> str:
 def _picture_problem(folder: str, relative: str) -> str:
     root = _real_folder(folder)
     try:
-        target = os.path.realpath(os.path.join(root, relative))
+        target = _real_file(os.path.join(root, relative))
         inside = os.path.commonpath([root, target]) == root
         there = os.path.isfile(target)
     except (OSError, ValueError) as error:
@@ -92,6 +92,14 @@ def _picture_problem(folder: str, relative: str) -> str:
     if not inside:
         return ", which leaves that folder"
     return "" if there else ", which is missing"
+
+
+def _real_file(path: str) -> str:
+    """`os.path.realpath`, without a look at every folder on the way where the file itself is no link."""
+    folder, name = os.path.split(path)
+    if name in ("", ".", "..") or os.path.islink(path):
+        return os.path.realpath(path)
+    return os.path.join(_real_folder(folder), name)
 
 
 def json_lines(path: Path, purpose: str) -> Iterator[Row]:

@@ -139,6 +139,13 @@ def test_a_picture_link_that_leaves_the_folder_is_refused(snli_ve: Path, tmp_pat
         read("snli_ve", snli_ve, "dev")
 
 
+def test_a_folder_link_that_leaves_the_pictures_is_refused(nlvr2: Path, tmp_path: Path) -> None:
+    (nlvr2 / "images" / "train" / "7").rename(tmp_path / "outside")
+    os.symlink(tmp_path / "outside", nlvr2 / "images" / "train" / "7")
+    with pytest.raises(DataError, match=r"train\.json:1: field 'identifier'.*leaves that folder"):
+        read("nlvr2", nlvr2, "train")
+
+
 def test_the_picture_folder_itself_may_be_a_link(snli_ve: Path, tmp_path: Path) -> None:
     (snli_ve / "flickr30k_images").rename(tmp_path / "elsewhere")
     os.symlink(tmp_path / "elsewhere", snli_ve / "flickr30k_images")
