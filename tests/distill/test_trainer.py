@@ -1,0 +1,372 @@
+"""Algorithm 1, read back from its records, and what students of a population share and do not share."""
+
+from dataclasses import replace
+from math import isfinite, isnan
+
+import numpy as np
+import pytest
+import torch
+from small import config, shaken, task_data, task_model
+from torch.nn import functional as F
+
+from optima_lab.bandits.arms import ARMS, LABELS, LWD, MODULES, parse_arm
+from optima_lab.bandits.policies import make_policy
+from optima_lab.data.batches import order, probe
+from optima_lab.data.corpus import TaskData
+from optima_lab.distill import walk as walk_module
+from optima_lab.distill.losses import attention_loss, hidden_loss, kl_divergence
+from optima_lab.distill.models import Projections, TaskModel, dropout_mask
+from optima_lab.distill.optimize import build_optimizer
+from optima_lab.distill.rewards import ProbeLosses, reward
+from optima_lab.distill.strategies import parse_strategies
+from optima_lab.distill.tasks import logits, mix, to_device
+from optima_lab.distill.trainer import distill, make_student
+from optima_lab.distill.walk import every_layer, walk
+
+CPU = torch.device("cpu")
+
+
+def a_teacher(settings, data: TaskData) -> TaskModel:
+    torch.manual_seed(5)
+    return shaken(task_model("teacher", settings, 1, data), 0.1)
+
+
+def students_of(names: str, settings, data: TaskData, teacher: TaskModel) -> list:
+    """New students, all from the same parameters."""
+    strategies = parse_strategies(names, settings)
+    return [make_student(settings, s, task_model("student", settings, 0, data), teacher) for s in strategies]
+
+
+def train(names: str, settings, data: TaskData | None = None):
+    """(students, their round records, their step records) after all rounds."""
+    data = data or task_data(settings.task)
+    teacher = a_teacher(settings, data)
+    students = students_of(names, settings, data, teacher)
+    rounds, steps = [[] for _ in students], [[] for _ in students]
+    for _, records, parts in distill(settings, teacher, students, data):
+        for n, (record, part) in enumerate(zip(records, parts, strict=True)):
+            rounds[n].append(record)
+            steps[n] += part
+    return students, rounds, steps
+
+
+# ---- the bandit's side ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def optima():
+    """T0 = 1: seven initial rounds, then five of OPTIMA's own."""
+    torch.set_num_threads(1)
+    settings = config(steps=24, round_steps=2, seed=3)
+    (student,), (rounds,), (steps,) = train("optima", settings)
+    return settings, student, rounds, steps
+
+
+def test_records_follow_eqs_2_and_7(optima):
+    settings, _, rounds, _ = optima
+    mean, plays, rewards = [0.0] * 7, [0.0] * 7, {label: [] for label in LABELS}
+    assert [record["initial"] for record in rounds] == [True] * 7 + [False] * 5
+    for record in rounds:
+        k = LABELS.index(record["arm"])
+        assert (record["mean_before"], record["plays_before"]) == (pytest.approx(mean), plays)
+        rewards[record["arm"]].append(record["reward"])
+        if record["initial"]:
+            assert record["draws"] == [None] * 7
+            mean[k] = sum(rewards[record["arm"]]) / len(rewards[record["arm"]])  # μ⁰: the plain average
+        else:
+            assert record["draws"].index(max(record["draws"])) == k  # line 8
+            mean[k] = settings.decay * mean[k] + (1 - settings.decay) * record["reward"]  # Eq. 7
+        plays[k] += 1
+        assert (record["mean_after"], record["plays_after"]) == (pytest.approx(mean), plays)
+    assert sum(plays) == len(rounds) == 12
+
+
+def test_recorded_rewards_through_the_policy_give_the_recorded_run(optima):
+    settings, _, rounds, _ = optima
+    policy = make_policy("optima", decay=settings.decay, initial_plays=1)
+    generator = np.random.default_rng(mix(settings.seed, 2))
+    state = policy.init(7, 1, generator)
+    for record in rounds:
+        selection = policy.select(state, generator)
+        assert LABELS[selection.arm[0]] == record["arm"]
+        draws = [None if isnan(draw) else draw for draw in selection.scores[0]]
+        assert draws == record["draws"]
+        state = policy.update(state, selection.arm, np.array([record["reward"]]))
+        assert state["mean"][0].tolist() == record["mean_after"]
+        assert state["plays"][0].tolist() == record["plays_after"]
+
+
+def test_every_arm_is_played_t0_times_first_in_random_order():
+    settings = config(steps=15, round_steps=1, initial_plays=2)
+    _, (rounds, others), _ = train("optima,optima_calibrated", settings)
+    first = [record["arm"] for record in rounds[:14]]
+    assert sorted(first) == sorted(2 * LABELS)
+    assert first not in (sorted(first), list(2 * LABELS), [label for label in LABELS for _ in range(2)])
+    assert [record["initial"] for record in rounds] == [True] * 14 + [False]
+    assert [record["arm"] for record in others[:14]] == first  # streams of their own, from the same seed
+
+
+def test_fixed_and_random_strategies_have_no_posterior():
+    _, (none, img, random), _ = train("none,img,random", config(steps=8))
+    assert [record["arm"] for record in none] == [None] * 4
+    assert [record["arm"] for record in img] == ["Img"] * 4
+    assert {record["arm"] for record in random} <= set(LABELS)
+    for records in (none, img):
+        assert all(record["draws"] is record["mean_after"] is record["plays_after"] is None for record in records)
+    assert all(record["mean_after"] is None and len(record["draws"]) == 7 for record in random)
+    assert sum(random[-1]["plays_after"]) == 4
+
+
+# ---- the reward -----------------------------------------------------------------------------------------------------
+
+
+def probe_losses(settings, data: TaskData, teacher, student) -> ProbeLosses:
+    """Eq. 6's losses, written out: the probe's rows, every layer of the student, no dropout."""
+    rows = probe(settings.seed, len(data.train), settings.probe_size)
+    batch = to_device(data.train.take(rows), CPU)
+    matched = {"image": [2, 4], "text": [3], "decoder": [2]}  # ⌈4i/2⌉, ⌈3i/1⌉, ⌈2i/1⌉
+    with torch.no_grad():
+        ours = walk(student.model.coca, batch.images, batch.tokens, collect=every_layer(student.model.coca))
+        theirs = walk(teacher.coca, batch.images, batch.tokens, collect=matched)
+        prediction, target = logits(student.model, ours), logits(teacher, theirs)
+        train_loss = F.cross_entropy(prediction, batch.targets.argmax(-1))
+        losses = (
+            train_loss,
+            kl_divergence(prediction, target),
+            hidden_loss(ours, theirs, student.projections, LWD),
+            attention_loss(ours, theirs, LWD),
+        )
+    return ProbeLosses(*(loss.item() for loss in losses))
+
+
+def test_rewards_are_measured_over_all_layers_whatever_the_arm():
+    """And on one fixed batch; a round starts from the losses that the round before ended with."""
+    settings, data = config(steps=8, seed=2), task_data()
+    teacher = a_teacher(settings, data)
+    students = students_of("none,img,optima,optima:reward=kl", settings, data, teacher)
+    variants = ["all", "all", "all", "kl"]
+    before = [probe_losses(settings, data, teacher, student) for student in students]
+    for _, records, _ in distill(settings, teacher, students, data):
+        for n, (student, record) in enumerate(zip(students, records, strict=True)):
+            after = probe_losses(settings, data, teacher, student)
+            found = ProbeLosses(*(record[f"probe_{name}"] for name in ProbeLosses._fields))
+            assert found == pytest.approx(after, rel=1e-5)
+            expected = reward(before[n], after, variants[n])
+            assert record["reward"] == pytest.approx(expected.value, rel=1e-3, abs=1e-5)
+            for name in ("kl", "hidden", "attention"):
+                assert record[f"ratio_{name}"] == pytest.approx(getattr(expected, name), rel=1e-3, abs=1e-5)
+            before[n] = after
+
+
+# ---- the students ---------------------------------------------------------------------------------------------------
+
+
+def test_a_student_in_a_population_is_the_same_student_alone():
+    settings = config(steps=20, round_steps=2, initial_plays=1)
+    names = ["none", "kl", "img+multi", "random", "optima"]
+    together, rounds, steps = train(",".join(names), settings)
+    for n, name in enumerate(names):
+        (alone,), (alone_rounds,), (alone_steps,) = train(name, settings)
+        assert [r["arm"] for r in alone_rounds] == [r["arm"] for r in rounds[n]]
+        assert [s["train"] for s in alone_steps] == pytest.approx([s["train"] for s in steps[n]], abs=1e-5)
+        assert [s["hidden"] is None for s in alone_steps] == [s["hidden"] is None for s in steps[n]]
+        for module, other in ((alone.model, together[n].model), (alone.projections, together[n].projections)):
+            for p, q in zip(module.parameters(), other.parameters(), strict=True):
+                torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_records_to_the_bit():
+    settings = config(steps=8)
+    first, second = (train("img,optima", settings) for _ in range(2))
+    assert repr(first[1:]) == repr(second[1:])
+    other = train("img,optima", replace(settings, seed=1))
+    assert [r["arm"] for r in other[1][1]] != [r["arm"] for r in first[1][1]]
+    assert other[2][0][0]["train"] != first[2][0][0]["train"]
+
+
+def test_numbers_drawn_elsewhere_change_nothing():
+    settings, data = config(steps=4), task_data()
+    expected = train("optima", settings, data)[2]
+    teacher = a_teacher(settings, data)
+    students = students_of("optima", settings, data, teacher)
+    torch.manual_seed(99)
+    np.random.seed(99)  # noqa: NPY002
+    found = [step for _, _, parts in distill(settings, teacher, students, data) for step in parts[0]]
+    assert found == expected[0]
+
+
+def test_two_steps_by_hand():
+    """Lines 11–13 with everything written out: batch, dropout, schedule, Eq. 5, clip, update."""
+    settings, data = config(steps=2, round_steps=2, seed=4, warmup_steps=2, dropout=0.5), task_data()
+    teacher = a_teacher(settings, data)
+    (student,), _, (steps,) = train("img+txt", settings, data)
+
+    model = task_model("student", settings, 0, data)
+    w = Projections(model, teacher, mix(4, 1))
+    parts = [(model, settings.lr), (w, settings.lr)]
+    optimizer = build_optimizer("adamw", parts, settings.weight_decay)
+    arm = parse_arm("img+txt")
+    for step in (1, 2):
+        batch = to_device(data.train.take(order(4, step - 1, settings.batch_size, len(data.train))), CPU)
+        keep = dropout_mask(mix(4, step), settings.batch_size, 16, 0.5)
+        ours = walk(model.coca, batch.images, batch.tokens, collect=every_layer(model.coca))
+        with torch.no_grad():
+            theirs = walk(teacher.coca, batch.images, batch.tokens, collect={"image": [2, 4], "text": [3]})
+        train_loss = F.cross_entropy(logits(model, ours, keep), batch.targets.argmax(-1))
+        hidden, attention = hidden_loss(ours, theirs, w, arm), attention_loss(ours, theirs, arm)
+        total = train_loss + settings.alpha_hidden * hidden + settings.alpha_attention * attention
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_([*model.parameters(), *w.parameters()], settings.clip)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.lr * step / 2  # warm-up of two steps
+        optimizer.step()
+        values = {"train": train_loss, "hidden": hidden, "attention": attention, "total": total}
+        assert {name: steps[step - 1][name] for name in values} == pytest.approx(
+            {name: value.item() for name, value in values.items()}, rel=1e-5
+        )
+        assert steps[step - 1]["lr"] == pytest.approx(settings.lr * step / 2)
+    for mine, theirs in ((model, student.model), (w, student.projections)):
+        for (name, p), q in zip(mine.named_parameters(), theirs.parameters(), strict=True):
+            if name.endswith("in_proj_bias"):  # a bias of keys moves no softmax: its gradient is noise, scaled by Adam
+                p, q = (torch.cat([x[: len(x) // 3], x[2 * len(x) // 3 :]]) for x in (p, q))
+            torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
+
+
+def test_matrices_outside_the_arm_stay_as_they_are():
+    settings, data = config(steps=10, weight_decay=0.1), task_data()
+    teacher = a_teacher(settings, data)
+    students = students_of("img,none,optima", settings, data, teacher)
+
+    def matrices() -> list:
+        return [{m: [w.detach().clone() for w in getattr(s.projections, m)] for m in MODULES} for s in students]
+
+    before, played = matrices(), set()
+    for _, records, _ in distill(settings, teacher, students, data):
+        after = matrices()
+        for record, old, new in zip(records, before, after, strict=True):
+            arm = parse_arm(record["arm"]) if record["arm"] else frozenset()
+            played.add(arm)
+            for module in MODULES:
+                moved = [not torch.equal(a, b) for a, b in zip(old[module], new[module], strict=True)]
+                assert moved == [module in arm] * len(moved)
+        before = after
+    assert len(played) > 3
+
+
+def test_what_was_not_computed_is_none_and_the_total_adds_up():
+    settings = config(steps=4, alpha_hidden=0.5, alpha_attention=0.1)
+    _, _, steps = train("none,kl,img+txt+multi", settings)
+    none, kl, lwd = steps
+    assert [record["step"] for record in lwd] == [1, 2, 3, 4]
+    # Warm-up of three steps, then the only step down: 1/3, 2/3, 1, (4 − 4 + 1) / (4 − 3 + 1) = 1/2.
+    assert [record["lr"] / settings.lr for record in lwd] == pytest.approx([1 / 3, 2 / 3, 1, 1 / 2])
+    for record in none:
+        assert record["kl"] is record["hidden"] is record["attention"] is None
+        assert record["total"] == record["train"]
+    for record in kl:
+        assert record["hidden"] is record["attention"] is None
+        assert record["total"] == pytest.approx(record["train"] + record["kl"], rel=1e-5)
+    for record in lwd:
+        assert record["kl"] is None
+        total = record["train"] + 0.5 * record["hidden"] + 0.1 * record["attention"]
+        assert record["total"] == pytest.approx(total, rel=1e-5)
+
+
+# ---- what is run and what is read -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        # Attentions of the teacher 4/3/2 (a decoder layer has two) in the probe (once) and in each of 4 steps.
+        ("none", {"image": 4, "text": 3, "decoder": 4}),
+        ("img", {"image": 4 + 4 * 4, "text": 3, "decoder": 4}),
+        ("none,img,txt", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4}),
+        ("img,img+txt", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4}),
+        ("img,kl", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4 + 4 * 4}),
+        ("multi", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4 + 4 * 4}),
+    ],
+)
+def test_the_teacher_runs_only_the_modules_that_some_arm_needs(names: str, expected: dict, monkeypatch):
+    settings, data = config(steps=4), task_data()
+    teacher = a_teacher(settings, data)
+    coca = teacher.coca
+    decoder = [*coca.text_decoder.resblocks, *coca.text_decoder.cross_attn]
+    towers = (coca.visual.transformer.resblocks, coca.text.transformer.resblocks, decoder)
+    known = {id(block.attn): module for module, blocks in zip(MODULES, towers, strict=True) for block in blocks}
+    counts, original = dict.fromkeys(MODULES, 0), walk_module.attend
+
+    def counted(attn, *args):
+        if id(attn) in known:
+            counts[known[id(attn)]] += 1
+        return original(attn, *args)
+
+    monkeypatch.setattr(walk_module, "attend", counted)
+    for _ in distill(settings, teacher, students_of(names, settings, data, teacher), data):
+        pass
+    assert counts == expected
+
+
+def test_the_teacher_is_never_trained():
+    settings, data = config(steps=4), task_data()
+    teacher = a_teacher(settings, data)
+    before = [p.clone() for p in teacher.parameters()]
+    for _ in distill(settings, teacher, students_of("kl,img+txt+multi", settings, data, teacher), data):
+        pass
+    assert all(torch.equal(p, q) and p.grad is None for p, q in zip(teacher.parameters(), before, strict=True))
+
+
+def test_training_knows_no_dev_and_no_test():
+    """Neither split exists here: batches, probe, rewards and arms come from the training split alone."""
+    data = replace(task_data(), dev=None, test=None)
+    _, rounds, _ = train("optima,img", config(steps=4), data)
+    assert all(isfinite(record["reward"]) for records in rounds for record in records)
+
+
+def test_the_probe_is_drawn_from_the_training_split_by_a_stream_of_its_own():
+    settings = config(steps=4)
+    first = order(settings.seed, 0, settings.probe_size, 24)
+    rows = probe(settings.seed, 24, settings.probe_size)
+    assert sorted(first.tolist()) != rows.tolist()
+    assert len(set(rows.tolist())) == settings.probe_size
+
+
+@pytest.mark.parametrize("task", ["vqa", "snli_ve", "nlvr2", "coco"])
+@pytest.mark.parametrize("decoder", ["paper", "open_clip"])
+def test_every_task_learns(task: str, decoder: str):
+    """Several rounds on four examples: the losses of Eq. 5 go down."""
+    settings = config(
+        task,
+        steps=40,
+        round_steps=10,
+        batch_size=4,
+        probe_size=4,
+        decoder=decoder,
+        image_queries=2,
+        dropout=0.0,
+        lr=2e-2,
+    )
+    data = task_data(task, train=2 if task == "coco" else 4)
+    _, (rounds,), (steps,) = train("img+txt+multi", settings, data)
+    assert all(isfinite(value) for step in steps for value in step.values() if value is not None)
+    assert steps[-1]["train"] < 0.7 * steps[0]["train"]
+    assert steps[-1]["hidden"] < 0.9 * steps[0]["hidden"]
+    assert rounds[0]["reward"] > 0
+    assert rounds[-1]["probe_hidden"] < rounds[0]["probe_hidden"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"optimizer": "adafactor"}, {"attention": "weights"}, {"decoder_attention": "cross"}]
+)
+def test_the_options_of_the_configuration_train(changes: dict):
+    _, (rounds,), (steps,) = train("img+txt+multi", config(steps=4, **changes))
+    _, _, (plain,) = train("img+txt+multi", config(steps=4))
+    assert all(isfinite(value) for step in steps for value in step.values() if value is not None)
+    assert steps != plain
+    assert rounds[0]["probe_attention"] > 0
+
+
+def test_arms_are_the_seven_of_the_paper():
+    assert len(ARMS) == 7
+    assert ARMS[-1] == LWD == frozenset(MODULES)
