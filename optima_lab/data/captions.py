@@ -31,6 +31,8 @@ def caption(random: Random, scene: Scene) -> str:
     if style < 0.4:
         rest = f" and {told[2]}" if len(told) > 2 else ""
         return f"{opening}{told[0]} {_relation(things[0], things[1])} {told[1]}{rest}"
+    if style < 0.6:
+        return _listed([f"{told[0]} {_place(things[0])}", *(a(name(thing)) for thing in things[1:])])
     return opening + _listed(told)
 
 

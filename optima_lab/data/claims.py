@@ -89,9 +89,7 @@ def _both_statements(left: Scene, right: Scene) -> Iterator[Said]:
         yield _statement(f"both pictures show {words}", count == 2)
         yield _statement(f"there is {words} in both pictures", count == 2)
         yield _statement(f"neither picture shows {words}", count == 0)
-        yield _statement(f"there is {words} in neither picture", count == 0)
         yield _statement(f"at least one picture shows {words}", count > 0)
-        yield _statement(f"there is {words} in at least one picture", count > 0)
 
 
 def _one_side_statements(left: Scene, right: Scene) -> Iterator[Said]:
@@ -103,20 +101,13 @@ def _one_side_statements(left: Scene, right: Scene) -> Iterator[Said]:
 
 
 def _comparing_statements(left: Scene, right: Scene) -> Iterator[Said]:
-    for one, other, side in ((left, right, "left"), (right, left, "right")):
-        yield _statement(f"there are more things in the {side} picture", len(one.things) > len(other.things))
-        yield _statement(f"the {side} picture shows more things", len(one.things) > len(other.things))
-
-
-def _counting_statements(left: Scene, right: Scene) -> Iterator[Said]:
-    for count, words in enumerate(("one thing", "two things", "three things"), start=1):
-        for side, scene in (("left", left), ("right", right)):
-            yield _statement(f"the {side} picture shows exactly {words}", len(scene.things) == count)
+    counts = len(left.things), len(right.things)
+    yield _statement("there are more things in the left picture", counts[0] > counts[1])
+    yield _statement("there are more things in the right picture", counts[0] < counts[1])
 
 
 NLVR2 = (
     Form("both", 4, _both_statements),
-    Form("one side", 3, _one_side_statements),
+    Form("one side", 4, _one_side_statements),
     Form("comparing", 1, _comparing_statements),
-    Form("counting", 1, _counting_statements),
 )

@@ -3,15 +3,10 @@
 from collections.abc import Iterator
 
 from optima_lab.data.sentences import Form, Said, a, exists, only
-from optima_lab.data.things import BOTTOM, COLOURS, LEFT, RIGHT, SHAPES, TOP, Scene, Thing
+from optima_lab.data.things import COLOURS, SHAPES, Scene, Thing
 
 _YES_NO = ("yes", "no")
-_REGIONS = (
-    ("at the top", TOP),
-    ("at the bottom", BOTTOM),
-    ("on the left", LEFT),
-    ("on the right", RIGHT),
-)
+_ROWS, _COLUMNS = ("top", "middle", "bottom"), ("left", "middle", "right")
 
 
 def _above(one: Thing, other: Thing) -> bool:
@@ -74,8 +69,9 @@ def _pair_presence_questions(scene: Scene) -> Iterator[Said]:
 
 def _place_questions(scene: Scene) -> Iterator[Said]:
     for shape, thing in only(scene.things, "shape"):
-        for words, cells in _REGIONS:
-            yield Said(f"is the {shape} {words}?", "yes" if thing.cell in cells else "no", _YES_NO)
+        row, column = divmod(thing.cell, 3)
+        yield Said(f"which row is the {shape} in?", _ROWS[row], _ROWS)
+        yield Said(f"which column is the {shape} in?", _COLUMNS[column], _COLUMNS)
 
 
 def _relation_questions(scene: Scene) -> Iterator[Said]:
@@ -105,7 +101,7 @@ VQA = (
     Form("count", 2, _colour_number_questions),
     Form("presence", 3, _presence_questions),
     Form("presence", 1, _pair_presence_questions),
-    Form("relation", 3, _place_questions),
-    Form("relation", 1, _relation_questions),
-    Form("neighbour", 1, _neighbour_questions),
+    Form("place", 3, _place_questions),
+    Form("relation", 0.5, _relation_questions),
+    Form("neighbour", 0.5, _neighbour_questions),
 )

@@ -8,7 +8,6 @@ SHAPES = ("star", "heart", "sun", "umbrella", "horse", "note", "snowman", "ancho
 COLOURS = ("red", "green", "blue", "yellow", "black", "pink")
 BOX, GREY = "box", "grey"  # a box hides its shape, grey paint its colour, a grey box both
 CELLS = 9
-TOP, BOTTOM, LEFT, RIGHT = frozenset({0, 1, 2}), frozenset({6, 7, 8}), frozenset({0, 3, 6}), frozenset({2, 5, 8})
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,8 @@ def draw_scene(random: Random, count: int, hidden: int = 0) -> Scene:
 
 
 def draw_pair(random: Random) -> tuple[Scene, Scene]:
-    """Two scenes of 1 to 3 things; in half of the pairs the right one keeps most things of the left one."""
-    left = draw_scene(random, random.randint(1, 3))
-    right = draw_scene(random, random.randint(1, 3))
+    """Two scenes of 1 to 3, mostly 1 or 2 things; in half of the pairs the right one keeps most of the left one."""
+    left, right = (draw_scene(random, random.choice((1, 1, 2, 2, 3))) for _ in range(2))
     if random.random() < 0.5:
         return left, right
     kept = [thing for thing in left.things if random.random() < 0.7]

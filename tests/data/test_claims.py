@@ -58,14 +58,11 @@ def test_statements_compare_two_pictures() -> None:
     expected = {
         "both pictures show a star": "True",
         "both pictures show something red": "False",
-        "there is a heart in at least one picture": "True",
         "neither picture shows an anchor": "True",
         "at least one picture shows something green": "True",
         "the left picture shows something green": "False",
         "there is something green in the right picture": "True",
-        "the right picture shows exactly one thing": "True",
         "there are more things in the left picture": "True",
-        "the left picture shows exactly two things": "False",
     }
     assert {text: answers[text] for text in expected} == expected
 

@@ -60,7 +60,15 @@ def test_text_alone_is_no_better_than_a_constant(task: str, forms: tuple[Form, .
         kind: max(Counter(answer for k, _, answer in test if k == kind).values()) / sum(k == kind for k, _, _ in test)
         for kind in {kind for kind, _, _ in test}
     }
-    chance = {"colour": 1 / 6, "shape": 1 / 8, "neighbour": 1 / 7, "count": 1 / 3, "presence": 1 / 2, "relation": 1 / 2}
+    chance = {
+        "colour": 1 / 6,
+        "shape": 1 / 8,
+        "neighbour": 1 / 7,
+        "count": 1 / 3,
+        "presence": 1 / 2,
+        "relation": 1 / 2,
+        "place": 1 / 3,
+    }
     for name, key in (("text", lambda t: t[1]), ("template", lambda t: template(t[1]))):
         scores = accuracy(train, test, key)
         print(task, name, {kind: f"{100 * scores[kind]:.1f} (constant {100 * constant[kind]:.1f})" for kind in scores})

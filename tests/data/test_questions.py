@@ -25,8 +25,8 @@ def test_questions_have_the_answers_of_the_scene() -> None:
         "is there a blue heart?": "yes",
         "is there a blue star?": "no",
         "is anything black?": "yes",
-        "is the star at the top?": "yes",
-        "is the star on the right?": "no",
+        "which row is the star in?": "top",
+        "which column is the star in?": "left",
     }
     assert {text: answers[text] for text in expected} == expected
     assert "what colour is the heart?" not in answers  # there are two
