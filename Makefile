@@ -19,6 +19,20 @@ endif
 QUESTION = --preset "$(PRESET)" --seeds "$(SEEDS)" --data "$(DATA)" --runs "$(RUNS)" --figures "$(FIGURES)" $(ARGS)
 TESTS = $(PYTHON) -m pytest -m "not slow"
 
+# What `make notebooks` adds to the figures: lessons need no records, so they are no part of a sweep.
+define LESSONS
+import sys
+from pathlib import Path
+from optima_lab.notebooks import Job, execute_all
+from optima_lab.views.gallery import build
+figures, *lessons = map(Path, sys.argv[1:])
+results = execute_all([Job(path, figures / 'lessons' / path.name, {'figures': figures}) for path in lessons])
+errors = [f'error: {result.error}' for result in results if result.error]
+print(*errors, f'gallery: {build(figures)}', sep='\n')
+sys.exit(1 if errors else 0)
+endef
+export LESSONS
+
 .PHONY: help setup active lab figures notebooks test check format bench lock clean
 .DEFAULT_GOAL := help
 
@@ -35,8 +49,8 @@ lab: $(READY) ## JupyterLab on this machine alone, at the first notebook
 figures: $(READY) ## train what is missing and draw the paper's figures: opens with figures/index.html
 	@$(PYTHON) -m optima_lab figures --tasks "$(TASKS)" $(QUESTION)
 
-notebooks: $(READY) ## execute every notebook at PRESET
-	@$(PYTHON) -m optima_lab notebooks --tasks "$(TASKS)" $(QUESTION)
+notebooks: figures ## execute every notebook: those of `make figures`, then the lessons on bandits
+	@$(PYTHON) -c "$$LESSONS" "$(FIGURES)" notebooks/1*.ipynb
 
 test: $(READY) ## all tests but the slow ones (those: make test ARGS="-m slow")
 	$(TESTS) $(ARGS)
@@ -62,7 +76,7 @@ lock: $(READY) ## write requirements.lock anew from pyproject.toml (newer versio
 
 clean: ## remove caches and drawn figures; runs stay
 	@echo "removing caches, build leftovers and drawn figures; runs/ stays (all of it goes with: rm -r runs)"
-	@find figures -mindepth 1 -maxdepth 1 ! -name README.md ! -name readme -exec rm -rf {} +
+	@mkdir -p figures && find figures -mindepth 1 -maxdepth 1 ! -name README.md ! -name readme -exec rm -rf {} +
 	@rm -rf .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	@find optima_lab tests benchmarks notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
