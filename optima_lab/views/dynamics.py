@@ -100,9 +100,9 @@ def arm_frequency(rounds: Frame, strategies: Sequence[str] = SAMPLERS, windows: 
                 blank(axes, f"no rounds of {name} recorded")
                 continue
             axes.set_yticks(range(len(LABELS)), LABELS)
-            mesh = axes.pcolormesh(
-                edges, np.arange(len(LABELS) + 1) - 0.5, 100 * share, cmap="Blues", vmin=0, vmax=100 * most
-            )
+            rows = np.arange(len(LABELS) + 1) - 0.5
+            look = {"cmap": "Blues", "vmin": 0, "vmax": 100 * most, "edgecolors": "face", "linewidth": 0.4}  # no seams
+            mesh = axes.pcolormesh(edges, rows, 100 * share, **look)
             axes.invert_yaxis()
             axes.axvline(statistics.initial_rounds(rounds, name) + 0.5, color=INK, ls="--", lw=1.2)
             bar = figure.colorbar(mesh, ax=axes, label="share of the rounds in a window (%)")
