@@ -6,6 +6,7 @@ from random import Random
 from optima_lab.data.sentences import a, name
 from optima_lab.data.things import Scene, Thing
 
+_LONGEST_WORDS = 14
 _OPENINGS = ("", "", "there is ", "a picture of ", "you can see ")
 
 
@@ -18,7 +19,15 @@ def captions(random: Random, scene: Scene, count: int = 5) -> tuple[str, ...]:
 
 
 def caption(random: Random, scene: Scene) -> str:
-    """One caption: the things in any order, each told colour first or shape first, with where they are or as a list.
+    """One caption of at most fourteen words."""
+    told = _caption(random, scene)
+    while len(told.split()) > _LONGEST_WORDS:
+        told = _caption(random, scene)
+    return told
+
+
+def _caption(random: Random, scene: Scene) -> str:
+    """The things in any order, each told colour first or shape first, with where they are or as a list.
 
     So a model that learns to write them learns to find a thing by its colour and by its shape.
     """

@@ -12,6 +12,7 @@ def test_five_captions_are_different_and_true() -> None:
         scene = draw_scene(random, random.randint(1, 3), random.randint(0, 1))
         told = captions(random, scene)
         assert len(set(told)) == 5
+        assert max(len(caption.split()) for caption in told) <= 14
         for thing in scene.things:
             named = (f"{thing.colour} {thing.shape}", f"{thing.shape} in {thing.colour}")
             assert all(any(name in caption for name in named) for caption in told)
