@@ -145,22 +145,24 @@ def test_a_bandits_parameter_is_a_new_strategy_of_the_same_experiment(runs: Path
 # ---- interrupted ----------------------------------------------------------------------------------------------------
 
 
-def interrupted_after(rounds: int):
+def interrupted_after(rounds: int, runs: Path, written: list[int]):
+    """Algorithm 1 until Ctrl-C; `written` then has the rounds that were on disk at that moment, files still open."""
     original = training.distill
 
     def distill(*args):
         for record in original(*args):
             yield record
             if record[0] == rounds:
+                written.extend(len(read_lines(path)) for path in runs.glob("vqa/*/txt/rounds.jsonl"))
                 raise KeyboardInterrupt
 
     return distill
 
 
 def test_ctrl_c_leaves_what_is_finished_and_a_later_call_completes(runs: Path, untrained: Path, monkeypatch):
-    before = files(runs)
+    before, written = files(runs), []
     with monkeypatch.context() as patch:
-        patch.setattr(training, "distill", interrupted_after(2))
+        patch.setattr(training, "distill", interrupted_after(2, runs, written))
         with pytest.raises(KeyboardInterrupt):
             ask(runs, "none,img,txt")
     after = files(runs)
@@ -169,7 +171,8 @@ def test_ctrl_c_leaves_what_is_finished_and_a_later_call_completes(runs: Path, u
     }
     folder = next((runs / "vqa").iterdir())
     assert not (folder / "txt" / "done.json").exists()
-    assert len(read_lines(folder / "txt" / "rounds.jsonl")) == 2  # flushed round by round
+    assert written == [2]  # flushed round by round
+    assert len(read_lines(folder / "txt" / "rounds.jsonl")) == 2
     (opened,) = open_experiments(runs)
     assert read_runs([opened]).set_index("strategy")["done"].to_dict() == {"None": True, "Img": True, "Txt": False}
 
