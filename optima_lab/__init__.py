@@ -4,7 +4,11 @@ Nothing heavy is imported here: `import optima_lab` costs no torch and no matplo
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from optima_lab.config import preset
+    from optima_lab.experiment import open_experiments, run
 
 __version__ = "0.1.0"
 

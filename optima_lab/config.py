@@ -155,8 +155,10 @@ def _check_together(config: Config) -> None:
     for name in ("teacher_width", "student_width"):
         width = getattr(c, name)
         must(width % c.head_width == 0, f"{name} must be a multiple of head_width={c.head_width}, got {width}")
-    for small, large in zip(layers(c.student_layers), layers(c.base_layers), strict=True):
-        must(small <= large, f"student_layers must not exceed base_layers={c.base_layers}, got {c.student_layers}")
+    for name in ("base_layers", "teacher_layers"):
+        large = getattr(c, name)
+        fits = all(few <= many for few, many in zip(layers(c.student_layers), layers(large), strict=True))
+        must(fits, f"student_layers must not exceed {name}={large}, got {c.student_layers}")
 
 
 def _kind(kind: type) -> str:

@@ -22,11 +22,16 @@ VECTORS = ("draws", "mean_before", "mean_after", "plays_before", "plays_after")
 class Source(Protocol):
     """What reading needs to know of an experiment; `only` names the strategies asked for, by folder."""
 
-    task: str
-    seed: int
-    id: str
-    folder: Path
-    only: tuple[str, ...]
+    @property
+    def task(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def only(self) -> tuple[str, ...]: ...
 
 
 class Writer:

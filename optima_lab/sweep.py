@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -11,7 +12,7 @@ from time import perf_counter
 from typing import Any
 
 from optima_lab import records
-from optima_lab.config import TASKS, Value
+from optima_lab.config import TASKS, Config, Value
 from optima_lab.errors import OptimaError
 from optima_lab.experiment import Experiment, configurations, pending, run
 from optima_lab.progress import place_bars
@@ -22,6 +23,7 @@ NOTEBOOKS = (
     "02_arms_compared.ipynb",
     "03_reward_dynamics.ipynb",
 )
+Pool = Callable[[Sequence[tuple]], Iterable]
 HOME = Path(__file__).parents[1] / "notebooks"
 
 
@@ -44,18 +46,23 @@ class Sweep:
     started: float = field(default_factory=perf_counter)
 
     def train(self) -> None:
-        """Train what is missing, `jobs` tasks at once; one that fails leaves the others alone."""
-        workers = min(len(self.tasks), self.jobs or os.cpu_count() or 1)
+        """Train what is missing, `jobs` tasks at once; one that fails leaves the others alone.
+
+        Each worker has its share of the cores' threads: small models gain more from a second process than from a
+        second thread.
+        """
         start = perf_counter()
-        if workers == 1:
-            for task in self.tasks:
-                self._note(run_or_say(task, self._arguments()))
-        else:
-            self._prepare()
-            self._train_in_parallel(workers)
-        order = {task: number for number, task in enumerate(TASKS)}
-        self.experiments.sort(key=lambda e: (order[e.task], e.seed))
-        self.seconds["training"] = perf_counter() - start
+        waiting = self._waiting()
+        workers = min(max(1, len(waiting)), self.jobs or os.cpu_count() or 1)
+        with _pool(workers) as pool:
+            if waiting:
+                self._prepare(pool, waiting)
+            slowest_first = sorted(self.tasks, key=lambda task: -TASKS[task].pictures)
+            for result in pool([(run_or_say, task, self._arguments()) for task in slowest_first]):
+                self._note(result)
+        order = list(TASKS)
+        self.experiments.sort(key=lambda e: (order.index(e.task), e.seed))
+        self.seconds["training"] = perf_counter() - start - self.seconds.get("preparation", 0.0)
 
     def _configured(self) -> dict[str, Any]:
         return {"preset": self.preset, "seeds": self.seeds, "data": self.data, **self.changes}
@@ -63,38 +70,27 @@ class Sweep:
     def _arguments(self) -> dict[str, Any]:
         return {**self._configured(), "runs": self.runs, "strategies": self.strategies}
 
-    def _prepare(self) -> None:
-        """What all tasks share is made once, with all cores, before they part."""
-        from optima_lab.training import prepare_shared
+    def _waiting(self) -> list[Config]:
+        """The configurations, one a task, that have something to train."""
+        return [
+            config
+            for task in self.tasks
+            for config in configurations(task, **self._configured())[:1]
+            if any(pending(c, self.runs, self.strategies) for c in configurations(task, **self._configured()))
+        ]
 
-        try:
-            for task in self.tasks:
-                waiting = [
-                    c for c in configurations(task, **self._configured()) if pending(c, self.runs, self.strategies)
-                ]
-                if waiting:
-                    return prepare_shared(waiting[0], Path(self.runs))
-        except OptimaError:
-            return  # each task will say for itself what is wrong
+    def _prepare(self, pool: Pool, waiting: Sequence[Config]) -> None:
+        """What tasks share is made once, before they part: the world, then the two pre-trained models.
 
-    def _train_in_parallel(self, workers: int) -> None:
-        threads = max(1, (os.cpu_count() or 1) // workers)
-        context = get_context("spawn")
-        slowest_first = sorted(self.tasks, key=lambda name: -TASKS[name].pictures)
-        places = context.Queue()
-        for place in range(workers):
-            places.put(place)
-        pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, places))
-        try:
-            futures = [pool.submit(run_or_say, task, self._arguments()) for task in slowest_first]
-            for future in as_completed(futures):
-                self._note(future.result())
-        except BaseException:  # Ctrl-C above all
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        pool.shutdown()
+        What cannot be made here is left to the tasks, which say why.
+        """
+        start = perf_counter()
+        runs = Path(self.runs)
+        every = [configurations(task, **self._configured())[0] for task in TASKS] if not self.data else []
+        done = all([*pool([(prepared, "write_data", config, runs) for config in every])])
+        if done:
+            all(pool([(prepared, "pretrain_shared", waiting[0], runs, which) for which in ("teacher", "base")]))
+        self.seconds["preparation"] = perf_counter() - start
 
     def _note(self, result: list[Experiment] | str) -> None:
         if isinstance(result, str):
@@ -149,6 +145,28 @@ class Sweep:
         return 1 if self.failures else 0
 
 
+@contextmanager
+def _pool(workers: int) -> Iterator[Pool]:
+    """Calls in `workers` processes, results as they come; with one worker, here. Ctrl-C ends them all."""
+    if workers == 1:
+        yield lambda calls: (call(*arguments) for call, *arguments in calls)
+        return
+    context = get_context("spawn")
+    places = context.Queue()
+    for place in range(workers):
+        places.put(place)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, places))
+    try:
+        yield lambda calls: [f.result() for f in as_completed([pool.submit(*call) for call in calls])]
+        pool.shutdown()
+    except BaseException:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
 def _start_worker(threads: int, places: Any) -> None:
     import torch
 
@@ -156,9 +174,20 @@ def _start_worker(threads: int, places: Any) -> None:
     place_bars(places.get())
 
 
-def run_or_say(task: str, arguments: dict[str, Any]) -> list[Experiment] | str:
+def run_or_say(task: str, arguments: Mapping[str, Any]) -> list[Experiment] | str:
     """A task's experiments, or in one line why there are none; the other tasks go on."""
     try:
         return run(task, **arguments)
     except OptimaError as error:
         return f"{task}: {error}"
+
+
+def prepared(name: str, *arguments: Any) -> bool:
+    """Call 'write_data' or 'pretrain_shared' of `training`; whether it could be done."""
+    from optima_lab import training
+
+    try:
+        {"write_data": training.write_data, "pretrain_shared": training.pretrain_shared}[name](*arguments)
+    except OptimaError:
+        return False
+    return True

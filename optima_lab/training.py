@@ -17,6 +17,7 @@ from torch import nn
 from optima_lab.config import Config
 from optima_lab.data.batches import Split
 from optima_lab.data.corpus import Source, TaskData, blank, load, locate
+from optima_lab.data.scenes import write_world
 from optima_lab.distill.baselines import constant_scores, human_score, kind_scores, retrieval_score
 from optima_lab.distill.evaluate import evaluate
 from optima_lab.distill.models import TaskModel, build, for_task, size
@@ -64,7 +65,8 @@ class Workshop:
         """The pre-trained 'teacher' or 'base'."""
         fields = (*_PRETRAIN, *(("teacher_layers", "teacher_width", "pretrain_steps") if which == "teacher" else ()))
         fields = (*fields, *(("base_layers", "student_width", "base_steps") if which == "base" else ()))
-        task = "" if self.pairs is not self.data.train else self.config.task
+        own = self.pairs is self.data.train and not self.data.task.captions
+        task = self.config.task if own else ""
         coca, _ = self._kept(
             f"{which}-{self._id(which, fields, task)}",
             lambda: (pretrain(self.config, which, self.pairs, self.data.tokenizer), {}),
@@ -76,7 +78,8 @@ class Workshop:
     def teacher(self) -> tuple[TaskModel, dict[str, Any]]:
         """The fine-tuned teacher of the task, and what it and the baselines reach."""
         fields = (*_PRETRAIN, *_FINETUNE, "teacher_layers", "teacher_width", "pretrain_steps", "rand_augment")
-        fields = (*fields, "base_layers", "student_layers", "student_width", "base_steps", "steps", "batch_size", "lr")
+        fields = (*fields, "base_layers", "student_layers", "student_width", "base_steps")
+        fields = (*fields, "steps", "batch_size", "lr", "warmup_steps")
         shape = size(self.config, "teacher", self.vocabulary)
         pictures, classes = self.data.task.pictures, len(self.data.classes)
         model, facts = self._kept(
@@ -133,11 +136,16 @@ class Workshop:
         return model, dict(facts)
 
 
-def prepare_shared(config: Config, runs: Path) -> None:
-    """Write the embedded world and pre-train what all tasks share."""
-    shop = Workshop(config, locate(config, runs))
-    shop.pretrained("teacher")
-    shop.pretrained("base")
+def write_data(config: Config, runs: Path) -> None:
+    """Write the task's part of the embedded world, where that is asked for and missing."""
+    source = locate(config, runs)
+    if source.world is not None:
+        write_world(source.folder, source.world, (config.task,))
+
+
+def pretrain_shared(config: Config, runs: Path, which: str) -> None:
+    """Pre-train the 'teacher' or 'base' that all tasks share, where it is missing."""
+    Workshop(config, locate(config, runs)).pretrained(which)
 
 
 def train_population(config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy]) -> None:

@@ -270,7 +270,6 @@ def test_the_other_tasks_run_to_their_end(task: str, untrained: Path):
     assert ("human" in summary) == (task == "coco")
 
 
-@pytest.mark.xfail(reason="captions pre-train a teacher and a base of their own, equal to the others'")
 def test_what_is_pre_trained_is_shared_by_all_tasks(untrained: Path):
     before = {p.name for p in (untrained / "cache" / "models").iterdir()}
     ask(untrained, "img", task="coco")

@@ -153,7 +153,7 @@ def order(seed: int, step: int, batch_size: int, n: int) -> np.ndarray:
 def probe(seed: int, n: int, size: int) -> np.ndarray:
     """`size` of `n` rows for the fixed batch of the reward, from a stream of their own: int64 (size,), ascending."""
     if not 1 <= size <= n:
-        raise ConfigError(f"probe size must lie in 1..{n} (rows of train); got {size}")
+        raise ConfigError(f"probe_size must lie in 1..{n} (rows of train); got {size}")
     return np.sort(np.random.default_rng([_PROBE_STREAM, seed]).choice(n, size, replace=False))
 
 
@@ -181,7 +181,9 @@ def _classes(task: str, vocabulary: Sequence[str] | None) -> tuple[str, ...]:
     if task != "vqa":
         return labels(task)
     if not vocabulary:
-        raise ConfigError("vocabulary must be given for vqa: answer_vocabulary(read('vqa', folder, 'train').examples)")
+        raise ConfigError(
+            "vqa needs a vocabulary of answers, got none: is answer_count larger than any answer is frequent?"
+        )
     return tuple(vocabulary)
 
 

@@ -30,6 +30,7 @@ RGB = {
     GREY: (140, 140, 140),
 }
 _NOISE = 5.0  # standard deviation, of 255
+_SHADE = 48.0  # how much red fades to the right and blue to the bottom, of 255
 _SIZES = (0.86, 0.92, 0.98)  # of a cell
 
 
@@ -38,7 +39,7 @@ def render(scene: Scene, picture_px: int = 48) -> np.ndarray:
     if picture_px < 9:
         raise ConfigError(f"picture_px must be at least 9 (three pixels a cell); got {picture_px}")
     random = np.random.default_rng(scene.look)
-    background = random.integers(222, 252, 3).astype(np.float32)
+    background = random.integers(240, 252, 3).astype(np.float32) - _shade(picture_px)
     places = random.random((len(scene.things), 4))
     values = 3 * picture_px**2
     noise = _noise(max(1 << 20, 2 * values))
@@ -57,6 +58,14 @@ def _edge(position: float, picture_px: int, side: int) -> int:
     """First pixel of a glyph of `side` pixels: cell 0, 1 or 2 is the whole part of `position`, where in it the rest."""
     shift, cell = modf(position)
     return min(round(cell * picture_px / 3 + shift * (picture_px / 3 - side)), picture_px - side)
+
+
+@cache
+def _shade(picture_px: int) -> np.ndarray:
+    """Light from the top left, so that a place shows in the background: float32 (picture_px, picture_px, 3)."""
+    ramp = np.linspace(0, _SHADE, picture_px, dtype=np.float32)
+    down, across = np.meshgrid(ramp, ramp, indexing="ij")
+    return np.stack([across, np.zeros_like(down), down], axis=-1)
 
 
 @cache

@@ -5,6 +5,7 @@ open_clip holds the parameters; `walk.py` owns the forward. Only these two files
 
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -55,47 +56,36 @@ def build(size: Size, seed: int) -> CoCa:
 
     `decoder='paper'` drops the MLP of the decoder's self-attention blocks: self → cross → MLP.
     """
-    image, text, decoder = size.layers
-    heads = size.width // size.head_width
-    pool = {"attentional_pool": "cascade", "attn_pooler_queries": size.image_queries, "attn_pooler_heads": heads}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = CoCa(
-            embed_dim=size.width,
-            multimodal_cfg={
-                "context_length": size.text_tokens,
-                "vocab_size": size.vocabulary,
-                "width": size.width,
-                "heads": heads,
-                "layers": decoder,
-                "attn_pooler_heads": heads,
-            },
-            text_cfg={
-                "context_length": size.text_tokens,
-                "vocab_size": size.vocabulary,
-                "width": size.width,
-                "heads": heads,
-                "layers": text,
-                "embed_cls": True,
-                "output_tokens": True,
-            },
-            vision_cfg={
-                "image_size": size.image_size,
-                "patch_size": size.patch_size,
-                "width": size.width,
-                "head_width": size.head_width,
-                "layers": image,
-                "output_tokens": True,
-                **(pool if size.image_queries else {}),
-            },
-        )
+        model = CoCa(embed_dim=size.width, **_towers(size))
         # open_clip leaves this one uninitialised (torch.empty): NaN when trained from scratch.
         nn.init.normal_(model.text_decoder.text_projection, std=size.width**-0.5)
-    model.text.correct_cls_mask = True  # the mask of released weights is shifted by one; ours need not be
+    text: Any = model.text
+    text.correct_cls_mask = True  # the mask of released weights is shifted by one; ours need not be
     if size.decoder == "paper":
-        for block in model.text_decoder.resblocks:
+        for block in blocks(model, "decoder"):
             block.ln_2, block.mlp, block.ls_2 = None, None, None
     return model
+
+
+def _towers(size: Size) -> dict[str, Any]:
+    """open_clip's configuration of its three towers."""
+    image, text, decoder = size.layers
+    heads = size.width // size.head_width
+    words = {"context_length": size.text_tokens, "vocab_size": size.vocabulary, "width": size.width, "heads": heads}
+    pool = {"attentional_pool": "cascade", "attn_pooler_queries": size.image_queries, "attn_pooler_heads": heads}
+    picture = {"image_size": size.image_size, "patch_size": size.patch_size, "layers": image, "output_tokens": True}
+    return {
+        "multimodal_cfg": {**words, "layers": decoder, "attn_pooler_heads": heads},
+        "text_cfg": {**words, "layers": text, "embed_cls": True, "output_tokens": True},
+        "vision_cfg": {
+            **picture,
+            "width": size.width,
+            "head_width": size.head_width,
+            **(pool if size.image_queries else {}),
+        },
+    }
 
 
 class Head(nn.Module):
@@ -131,14 +121,15 @@ class TaskModel(nn.Module):
     @property
     def width(self) -> int:
         """Hidden size."""
-        return self.coca.text.width
+        text: Any = self.coca.text
+        return text.width
 
     def depth(self, module: str) -> int:
         """Layers of 'image', 'text' or 'decoder'."""
         return len(blocks(self.coca, module))
 
 
-def blocks(coca: CoCa, module: str) -> nn.ModuleList:
+def blocks(coca: CoCa, module: str) -> Any:
     """The layers of a module; the decoder's self-attention blocks stand for its layers."""
     towers = {"image": coca.visual.transformer, "text": coca.text.transformer, "decoder": coca.text_decoder}
     return towers[module].resblocks
@@ -166,7 +157,9 @@ def student_from(base: CoCa, base_size: Size, student_size: Size, seed: int) -> 
     source = base.state_dict()
     target = student.state_dict()
     towers = ("visual.transformer.resblocks", "text.transformer.resblocks", "text_decoder.resblocks")
-    depth = dict(zip(towers, zip(student_size.layers, base_size.layers, strict=True), strict=True))
+    depth: dict[str, tuple[int, int]] = dict(
+        zip(towers, zip(student_size.layers, base_size.layers, strict=True), strict=True)
+    )
     depth["text_decoder.cross_attn"] = depth["text_decoder.resblocks"]
     for name in target:
         tower = next((t for t in depth if name.startswith(t + ".")), None)

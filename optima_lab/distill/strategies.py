@@ -98,7 +98,7 @@ def _adaptive(key: str, given: dict[str, str], config: Config) -> Strategy:
     if key not in policies:
         valid = ["none", "kl", *(label.lower() for label in LABELS), *policies]
         raise ConfigError(f"unknown strategy {key!r}{nearest(key, valid)}")
-    kinds = {f.name: f.type for f in fields(POLICIES[key])}
+    kinds: dict[str, Any] = {f.name: f.type for f in fields(POLICIES[key])}
     inherited = {"decay": config.decay, "initial_plays": config.initial_plays}
     parameters: dict[str, Any] = {k: v for k, v in inherited.items() if k in kinds}
     reward = given.pop("reward", "all")

@@ -1,6 +1,7 @@
 """Where teachers come from: pre-training on captions (contrastive + captioning), then fine-tuning on the task (A.3)."""
 
 from open_clip import CoCa
+from torch import nn
 
 from optima_lab.config import Config
 from optima_lab.data.batches import Split, order
@@ -50,7 +51,7 @@ def finetune(config: Config, coca: CoCa, data: TaskData, *, seed: int = 3) -> Ta
     """The teacher of a task: all parameters trained with the task's loss, the head at its own learning rate."""
     shape = size(config, "teacher", data.tokenizer.vocab_size)
     model = for_task(coca, shape, data.task.pictures, len(data.classes), seed).to(device())
-    parts = [(model.coca, config.encoder_lr)]
+    parts: list[tuple[nn.Module, float]] = [(model.coca, config.encoder_lr)]
     if model.head is not None:
         parts.append((model.head, config.pooler_lr))
     optimizer = build_optimizer(config.optimizer, parts, config.weight_decay)

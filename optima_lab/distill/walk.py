@@ -4,9 +4,10 @@ Same parameters as open_clip's own forward and the same result; but every block'
 attention scores come out on the way, and only the modules asked for are run. Teacher and student use it alike.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import sqrt
+from typing import Any  # what open_clip's modules hold: PyTorch types every part as Tensor or Module
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -74,7 +75,7 @@ def walk(
 
 def every_layer(coca: CoCa) -> dict[str, range]:
     """`collect` for all layers of all modules."""
-    towers = (coca.visual.transformer, coca.text.transformer, coca.text_decoder)
+    towers: tuple[Any, ...] = (coca.visual.transformer, coca.text.transformer, coca.text_decoder)
     return {module: range(1, len(tower.resblocks) + 1) for module, tower in zip(MODULES, towers, strict=True)}
 
 
@@ -109,7 +110,7 @@ def attend(
 
 
 def _block(
-    block: nn.Module, x: Tensor, mask: Tensor | None, wanted: str, context: Tensor | None = None
+    block: Any, x: Tensor, mask: Tensor | None, wanted: str, context: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
     """A pre-norm residual block: x + attention(x), then + MLP; the paper's decoder has no MLP here."""
     context = None if context is None else block.ln_1_kv(context)
@@ -119,7 +120,7 @@ def _block(
 
 
 def _tower(
-    blocks: nn.ModuleList, x: Tensor, mask: Tensor | None, module: str, trace: Trace, layers: Layers, wanted: str
+    blocks: Iterable[nn.Module], x: Tensor, mask: Tensor | None, module: str, trace: Trace, layers: Layers, wanted: str
 ) -> Tensor:
     for layer, block in enumerate(blocks, 1):
         x, seen = _block(block, x, mask, wanted if layer in layers else "")
@@ -134,7 +135,7 @@ def _note(trace: Trace, module: str, hidden: Tensor, seen: Tensor | None) -> Non
 
 
 def _walk_image(coca: CoCa, images: Tensor, trace: Trace, layers: Layers, view: View) -> None:
-    visual = coca.visual
+    visual: Any = coca.visual
     x = visual.ln_pre(_patch_embedding(visual, images))
     x = _tower(visual.transformer.resblocks, x, None, "image", trace, layers, view.attention)
     pooled, tokens = visual._pool(x)
@@ -144,7 +145,7 @@ def _walk_image(coca: CoCa, images: Tensor, trace: Trace, layers: Layers, view: 
     trace.token_mask["image"] = trace.pair_mask["image"] = None
 
 
-def _patch_embedding(visual: nn.Module, images: Tensor) -> Float[Tensor, "picture token width"]:
+def _patch_embedding(visual: Any, images: Tensor) -> Float[Tensor, "picture token width"]:
     """Class token and patches; a convolution whose stride is its kernel is one matrix product."""
     p = visual.patch_size[0]
     patches = F.pixel_unshuffle(images, p).flatten(2).transpose(1, 2)  # (picture, patch, 3·p·p)
@@ -154,11 +155,11 @@ def _patch_embedding(visual: nn.Module, images: Tensor) -> Float[Tensor, "pictur
 
 
 def _walk_text(coca: CoCa, tokens: Tensor, trace: Trace, layers: Layers, view: View) -> None:
-    text = coca.text
+    text: Any = coca.text
     x = torch.cat([text.token_embedding(tokens), text.cls_emb.expand(len(tokens), 1, -1)], 1)
     length = x.shape[1]
     x = x + text.positional_embedding[:length]
-    real = tokens != text.pad_id
+    real = tokens.ne(text.pad_id)
     cls = real.new_ones(len(real), 1)
     # Released open_clip weights were trained with the CLS entry of the mask in front (correct_cls_mask=False).
     keys = torch.cat([real, cls] if text.correct_cls_mask else [cls, real], 1)
@@ -175,10 +176,11 @@ def walk_decoder(
     coca: CoCa, tokens: Tensor, pictures: int, trace: Trace, layers: Layers = (), view: View = View()
 ) -> None:
     """The decoder over a trace that already has both encoders' tokens; its part is added to the trace."""
-    decoder = coca.text_decoder
+    decoder: Any = coca.text_decoder
     assert trace.text_tokens is not None and trace.image_tokens is not None
     x = trace.text_tokens.repeat_interleave(pictures, 0) if pictures > 1 else trace.text_tokens
-    real = (tokens != coca.text.pad_id).repeat_interleave(pictures, 0)
+    text: Any = coca.text
+    real = tokens.ne(text.pad_id).repeat_interleave(pictures, 0)
     length = x.shape[1]
     causal = torch.ones(1, length, length, dtype=torch.bool, device=x.device).tril()
     cross = view.decoder_attention == "cross"

@@ -1,7 +1,4 @@
-"""Pictures of the bandit laboratory. Functions take arrays and return figures; they estimate nothing and save nothing.
-
-A policy has one look in all of them: a hue for its family, a dash within it. Changes of the world are dotted lines.
-"""
+"""Pictures of the bandit laboratory: functions take arrays and return figures, estimate nothing and save nothing."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
 Band = tuple[np.ndarray, np.ndarray, np.ndarray]  # mean, lower and upper end, each (P,)
 
 ARM_HUES = tuple(PALETTE[label] for label in LABELS)  # an arm has one colour everywhere
+# A policy has one look in all pictures: a hue for its family, a dash within it.
 LOOKS: Mapping[str, tuple[str, str]] = {
     "optima": ("#d55e00", "-"),
     "optima_calibrated": ("#d55e00", "--"),

@@ -53,7 +53,7 @@ def test_questions_have_soft_targets(vqa: Path, tokenizer: SentencePieceTokenize
     assert split.classes == ("2", "3") and split.kinds == ("how many", "how many")
     np.testing.assert_array_equal(split.targets, [[1, 0], [1, 0]])
     assert len(split.images) == 1 and split.views.tolist() == [[0], [0]]  # two questions about one picture
-    with pytest.raises(ConfigError, match="vocabulary must be given for vqa"):
+    with pytest.raises(ConfigError, match="vqa needs a vocabulary of answers"):
         load("vqa", vqa, "test", tokenizer, 4)
 
 
@@ -139,7 +139,7 @@ def test_the_probe_is_fixed_and_drawn_without_repetition() -> None:
     assert rows.tolist() != probe(1, 50, 20).tolist()
     assert probe(0, 5, 5).tolist() == [0, 1, 2, 3, 4]
     for size in (0, 51):
-        with pytest.raises(ConfigError, match=rf"probe size must lie in 1\.\.50 .*; got {size}"):
+        with pytest.raises(ConfigError, match=rf"probe_size must lie in 1\.\.50 .*; got {size}"):
             probe(0, 50, size)
 
 

@@ -7,6 +7,7 @@ training run is the one that is simulated and replayed.
 
 import os
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -40,6 +41,7 @@ class Posterior(NamedTuple):
         return draws
 
 
+@dataclass(frozen=True)
 class Policy(ABC):
     """How arms are chosen. Subclasses are frozen dataclasses of parameters; whatever changes is in the state."""
 
