@@ -101,7 +101,7 @@ VQA = (
     Form("count", 2, _colour_number_questions),
     Form("presence", 3, _presence_questions),
     Form("presence", 1, _pair_presence_questions),
-    Form("place", 1, _place_questions),
+    Form("place", 2, _place_questions),
     Form("relation", 0.5, _relation_questions),
     Form("neighbour", 0.5, _neighbour_questions),
 )
