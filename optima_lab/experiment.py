@@ -1,7 +1,7 @@
 """Task × preset × seeds → the runs that figures need. What is there is opened, what is missing is trained."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -50,7 +50,7 @@ def run(
     seeds: int = 1,
     data: str = "",
     runs: str = "runs",
-    strategies: str = "all",
+    strategies: str | Sequence[str] = "all",
     changes: str = "",
     **overrides: Any,
 ) -> list[Experiment]:
@@ -81,13 +81,13 @@ def parse_changes(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def pending(config: Config, runs: str | Path, strategies: str = "all") -> list[Strategy]:
+def pending(config: Config, runs: str | Path, strategies: str | Sequence[str] = "all") -> list[Strategy]:
     """The strategies of an experiment that have no finished run yet."""
     folder, chosen = _place(config, Path(runs), strategies)
     return [strategy for strategy in chosen if not (folder / strategy.id / "done.json").exists()]
 
 
-def run_seed(config: Config, runs: Path, strategies: str = "all") -> Experiment:
+def run_seed(config: Config, runs: Path, strategies: str | Sequence[str] = "all") -> Experiment:
     """One experiment; only strategies without a finished run are trained, together, as one population."""
     missing = pending(config, runs, strategies)
     folder, chosen = _place(config, runs, strategies)
@@ -99,7 +99,7 @@ def run_seed(config: Config, runs: Path, strategies: str = "all") -> Experiment:
     return Experiment(config, folder, tuple(s.id for s in chosen), read_json(folder / "experiment.json"))
 
 
-def _place(config: Config, runs: Path, strategies: str) -> tuple[Path, tuple[Strategy, ...]]:
+def _place(config: Config, runs: Path, strategies: str | Sequence[str]) -> tuple[Path, tuple[Strategy, ...]]:
     from optima_lab.data.corpus import locate
 
     chosen = parse_strategies(strategies, config)

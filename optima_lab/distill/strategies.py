@@ -4,6 +4,7 @@ A strategy is written as text: an arm's label ('img+txt'), 'none', 'kl', or the 
 parameters of its own after colons: 'optima:decay=0.9:reward=kl'.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from typing import Any
@@ -52,11 +53,12 @@ def default_strategies() -> tuple[str, ...]:
     return ("none", *(label.lower() for label in LABELS), "random", "optima", "optima_calibrated")
 
 
-def parse_strategies(text: str, config: Config) -> tuple[Strategy, ...]:
-    """The strategies of a comma-separated list; 'all' is the default population.
+def parse_strategies(text: str | Sequence[str], config: Config) -> tuple[Strategy, ...]:
+    """The strategies of a list, or of text with commas between them; 'all' is the default population.
 
     Raises ConfigError for unknown names, parameters and values.
     """
+    text = text if isinstance(text, str) else ",".join(text)
     names = default_strategies() if text.strip() == "all" else tuple(part.strip() for part in text.split(","))
     if "" in names:
         raise ConfigError(f"strategies must be names between commas, got {text!r}")

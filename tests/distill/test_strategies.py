@@ -123,3 +123,7 @@ def test_what_is_wrong_is_said_in_one_line(text: str, message: str):
 def test_arms_written_in_any_order_are_the_arms():
     for label in LABELS:
         assert parse_arm(parse_strategy("+".join(reversed(label.split("+"))), CONFIG).arm) == parse_arm(label)
+
+
+def test_a_list_means_what_text_with_commas_means():
+    assert parse_strategies(["optima", "gaussian_dts"], CONFIG) == parse_strategies("optima, gaussian_dts", CONFIG)
