@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,9 +66,9 @@ class SentencePieceTokenizer:
             part.write_bytes(content)
             part.replace(path)
         except OSError as error:
+            with suppress(OSError):  # where there is no folder there is nothing to remove
+                part.unlink()
             raise DataError(f"{path} cannot be written: {error.strerror}") from None
-        finally:
-            part.unlink(missing_ok=True)
         return cls.open(path, tokens)
 
     @classmethod
