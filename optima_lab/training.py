@@ -20,7 +20,7 @@ from optima_lab.data.corpus import Source, TaskData, blank, load, locate
 from optima_lab.data.scenes import write_world
 from optima_lab.distill.baselines import constant_scores, human_score, kind_scores, retrieval_score
 from optima_lab.distill.evaluate import evaluate
-from optima_lab.distill.models import TaskModel, build, for_task, size
+from optima_lab.distill.models import TaskModel, build, for_task, require_same_tokens, size
 from optima_lab.distill.strategies import Strategy
 from optima_lab.distill.tasks import device, mix
 from optima_lab.distill.teacher import finetune, new_student, pretrain, text_only
@@ -151,6 +151,7 @@ def pretrain_shared(config: Config, runs: Path, which: str) -> None:
 def train_population(config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy]) -> None:
     """Train the students of `strategies` together and leave their records below `folder`."""
     shop = Workshop(config, locate(config, runs))
+    require_same_tokens(*(size(config, which, shop.vocabulary) for which in ("student", "teacher")))
     base = shop.pretrained("base")
     teacher, facts = shop.teacher()
     summary = {**_about(config, shop), **facts}
