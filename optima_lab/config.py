@@ -52,6 +52,7 @@ def _layers(text: str) -> bool:
 
 
 _LAYERS = {"check": _layers, "must": "layers of image/text/decoder such as 4/2/2"}
+_MAYBE_LAYERS = {"check": lambda text: not text or _layers(text), "must": f"empty or {_LAYERS['must']}"}
 
 
 def _f(default: Any, rule: dict[str, Any], about: str) -> Any:
@@ -80,6 +81,10 @@ class Config:
     base_layers: str = _f("12/12/12", _LAYERS, "of the model whose layers the student starts from")
     student_layers: str = _f("6/3/3", _LAYERS, "image/text/decoder")
     student_width: int = _f(768, _at_least(8), "hidden size of base and student")
+    assistant_layers: str = _f(
+        "", _MAYBE_LAYERS, "of a student distilled first, then teaching the student; empty: one stage"
+    )
+    assistant: str = _f("optima", {}, "the strategy by which the assistant is distilled")
     # the embedded world
     world_seed: int = _f(0, _at_least(0), "of the scenes")
     scenes: int = _f(12_000, _at_least(64), "training scenes a task")
@@ -155,10 +160,11 @@ def _check_together(config: Config) -> None:
     for name in ("teacher_width", "student_width"):
         width = getattr(c, name)
         must(width % c.head_width == 0, f"{name} must be a multiple of head_width={c.head_width}, got {width}")
-    for name in ("base_layers", "teacher_layers"):
-        large = getattr(c, name)
-        fits = all(few <= many for few, many in zip(layers(c.student_layers), layers(large), strict=True))
-        must(fits, f"student_layers must not exceed {name}={large}, got {c.student_layers}")
+    student = "assistant_layers" if c.assistant_layers else "student_layers"
+    for small, large in ((student, "base_layers"), (student, "teacher_layers"), ("student_layers", student)):
+        few, many = getattr(c, small), getattr(c, large)
+        fits = all(a <= b for a, b in zip(layers(few), layers(many), strict=True))
+        must(fits, f"{small} must not exceed {large}={many}, got {few}")
 
 
 def _kind(kind: type) -> str:

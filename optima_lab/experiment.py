@@ -103,6 +103,8 @@ def _place(config: Config, runs: Path, strategies: str | Sequence[str]) -> tuple
     from optima_lab.data.corpus import locate
 
     chosen = parse_strategies(strategies, config)
+    if config.assistant_layers and len(parse_strategies(config.assistant, config)) != 1:
+        raise ConfigError(f"assistant must be one strategy, got {config.assistant!r}")
     return runs / config.task / experiment_id(config, locate(config, runs).fingerprint), chosen
 
 

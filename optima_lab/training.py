@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -21,11 +21,12 @@ from optima_lab.data.scenes import write_world
 from optima_lab.distill.baselines import constant_scores, human_score, kind_scores, retrieval_score
 from optima_lab.distill.evaluate import evaluate
 from optima_lab.distill.models import TaskModel, build, for_task, require_same_tokens, size
-from optima_lab.distill.strategies import Strategy
+from optima_lab.distill.strategies import OWN, Strategy
+from optima_lab.distill.student import Student, make_student
 from optima_lab.distill.tasks import device, mix
 from optima_lab.distill.teacher import finetune, new_student, pretrain, text_only
-from optima_lab.distill.trainer import Student, distill, make_student
-from optima_lab.experiment import RECORD_VERSION, content_hash
+from optima_lab.distill.trainer import distill
+from optima_lab.experiment import RECORD_VERSION, content_hash, run_seed
 from optima_lab.progress import progress
 from optima_lab.records import Writer, read_json, write_json
 
@@ -33,6 +34,7 @@ _SHAPE = ("image_size", "patch_size", "text_tokens", "vocabulary", "decoder", "i
 _DATA = ("world_seed", "scenes", "limit", "strict")
 _OPTIMIZER = ("optimizer", "weight_decay", "clip", "finetune_warmup_steps")
 _PRETRAIN = (*_SHAPE, *_DATA, *_OPTIMIZER, "pretrain_batch", "pretrain_lr")
+_STUDENT = ("student_layers", "student_width", "steps", "batch_size", "lr", "warmup_steps", "dropout", "rand_augment")
 _FINETUNE = ("task", "answer_count", "finetune_steps", "finetune_batch", "encoder_lr", "pooler_lr", "dropout")
 
 
@@ -76,10 +78,8 @@ class Workshop:
         return coca
 
     def teacher(self) -> tuple[TaskModel, dict[str, Any]]:
-        """The fine-tuned teacher of the task, and what it and the baselines reach."""
+        """The fine-tuned teacher of the task, and what it reaches."""
         fields = (*_PRETRAIN, *_FINETUNE, "teacher_layers", "teacher_width", "pretrain_steps", "rand_augment")
-        fields = (*fields, "base_layers", "student_layers", "student_width", "base_steps")
-        fields = (*fields, "steps", "batch_size", "lr", "warmup_steps")
         shape = size(self.config, "teacher", self.vocabulary)
         pictures, classes = self.data.task.pictures, len(self.data.classes)
         model, facts = self._kept(
@@ -92,7 +92,16 @@ class Workshop:
 
     def _new_teacher(self) -> tuple[TaskModel, dict[str, Any]]:
         model = finetune(self.config, self.pretrained("teacher"), self.data)
-        return model, {"teacher": self._judge(model, self.data), **self._baselines()}
+        return model, {"teacher": self._judge(model, self.data)}
+
+    def baselines(self) -> dict[str, Any]:
+        """What no model at all reaches, and a student-sized one that sees no picture (captions: one person)."""
+        fields = (*_PRETRAIN, *_STUDENT, "task", "answer_count", "base_layers", "base_steps")
+        path = self.source.cache / "models" / f"{self.config.task}-baselines-{self._id('baselines', fields)}.json"
+        if not path.exists():
+            with self.stages.stage("baselines"):
+                write_json(path, self._baselines())
+        return read_json(path)
 
     def _judge(self, model: TaskModel, data: TaskData) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -154,6 +163,9 @@ def train_population(config: Config, runs: Path, folder: Path, strategies: Seque
     require_same_tokens(*(size(config, which, shop.vocabulary) for which in ("student", "teacher")))
     base = shop.pretrained("base")
     teacher, facts = shop.teacher()
+    facts |= shop.baselines()
+    if config.assistant_layers:
+        teacher, facts = _assistant(config, runs, shop, facts)
     summary = {**_about(config, shop), **facts}
     write_json(folder / "experiment.json", summary)
     students = [
@@ -169,43 +181,53 @@ def train_population(config: Config, runs: Path, folder: Path, strategies: Seque
     write_json(folder / "seconds.json", {k: round(v, 1) for k, v in shop.stages.seconds.items()})
 
 
+def _assistant(
+    config: Config, runs: Path, shop: Workshop, facts: Mapping[str, Any]
+) -> tuple[TaskModel, dict[str, Any]]:
+    """First of two stages (A.4): a student of `assistant_layers`, distilled as an experiment of its own, teaches."""
+    first = replace(config, student_layers=config.assistant_layers, assistant_layers="", assistant=Config.assistant)
+    stage = run_seed(first, runs, config.assistant)
+    shape = size(first, "student", shop.vocabulary)
+    model = for_task(build(shape, 0), shape, shop.data.task.pictures, len(shop.data.classes), 0)
+    model.load_state_dict(load_file(stage.folder / stage.only[0] / "student.safetensors"))
+    return model.to(device()).eval().requires_grad_(False), {**facts, "assistant": {"experiment": stage.id}}
+
+
 def _train(
     config: Config, teacher: TaskModel, students: Sequence[Student], data: TaskData, writers: Sequence[Writer]
 ) -> None:
     models = [student.model for student in students]
-    when = evaluation_rounds(config)
-    rounds = distill(config, teacher, students, data)
+    when = evaluation_steps(config)
     about = f"{data.task.title}: {len(students)} students, seed {config.seed}, rounds"
-    for number, records, steps in progress(rounds, about, total=config.rounds):
-        lines: list[list[dict[str, Any]]] = [[] for _ in students]
-        if number in when:
-            lines = evaluation_records(config, teacher, models, data, number)
-        for writer, record, step, line in zip(writers, records, steps, lines, strict=True):
-            writer.append("rounds", [record])
-            writer.append("steps", step)
-            writer.append("evals", line)
+    for step, taken in progress(distill(config, teacher, students, data), about, total=config.rounds):
+        found = evaluation_records(config, teacher, models, data, step) if step in when else [[] for _ in students]
+        for writer, (rounds, steps), evals in zip(writers, taken, found, strict=True):
+            writer.append("rounds", rounds)
+            writer.append("steps", steps)
+            writer.append("evals", evals)
             writer.flush()
 
 
-def evaluation_rounds(config: Config) -> set[int]:
-    """`config.evaluations` evenly spaced rounds, the last one among them."""
-    return {round(config.rounds * n / config.evaluations) for n in range(1, config.evaluations + 1)} - {0}
+def evaluation_steps(config: Config) -> set[int]:
+    """The ends of `config.evaluations` evenly spaced rounds, the last one among them."""
+    rounds = {round(config.rounds * n / config.evaluations) for n in range(1, config.evaluations + 1)} - {0}
+    return {number * config.round_steps for number in rounds}
 
 
 def evaluation_records(
-    config: Config, teacher: TaskModel, models: Sequence[TaskModel], data: TaskData, number: int
+    config: Config, teacher: TaskModel, models: Sequence[TaskModel], data: TaskData, step: int
 ) -> list[list[dict[str, Any]]]:
-    """Each model's lines for evals.jsonl; the last round's are on whole splits."""
-    last = number == config.rounds
+    """Each model's lines for evals.jsonl: on dev, and after the last step on all of dev and test.
+
+    Nothing before the end has seen the test split.
+    """
+    last = step == config.steps
     lines: list[list[dict[str, Any]]] = [[] for _ in models]
-    for name, split in (("dev", data.dev), ("test", data.test)):
+    for name, split in (("dev", data.dev), ("test", data.test)) if last else (("dev", data.dev),):
         rows = evaluation_rows(data, split, 0 if last else config.eval_examples)
-        captions = last or name == "test"
-        found = evaluate(models, teacher, data, split, rows, config.eval_batch, captions=captions)
-        for line, result in zip(lines, found, strict=True):
-            for metric, value in result.metrics().items():
-                known = {"step": number * config.round_steps, "round": number, "split": name}
-                line.append({**known, "metric": metric, "value": value})
+        for line, result in zip(lines, evaluate(models, teacher, data, split, rows, config.eval_batch), strict=True):
+            known = {"step": step, "round": step // config.round_steps, "split": name}
+            line += [{**known, "metric": metric, "value": value} for metric, value in result.metrics().items()]
     return lines
 
 
@@ -240,5 +262,6 @@ def _about(config: Config, shop: Workshop) -> dict[str, Any]:
 
 
 def _run_about(config: Config, strategy: Strategy) -> dict[str, Any]:
-    about = {k: v for k, v in asdict(strategy).items() if k != "name"}
-    return {"strategy": strategy.name, **about, "config": asdict(config)}
+    own = strategy.configure(config)
+    about = {"strategy": strategy.name, **{k: getattr(strategy, k) for k in ("arm", "policy", "parameters", "reward")}}
+    return {**about, **{name: getattr(own, name) for name in OWN}, "config": asdict(own)}

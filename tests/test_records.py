@@ -196,7 +196,8 @@ def test_the_same_question_has_the_same_id() -> None:
 OTHER: dict[str, Any] = {
     "task": "nlvr2", "seed": 1, "strict": False, "image_size": 32, "patch_size": 12, "text_tokens": 20,
     "vocabulary": 1000, "decoder": "paper", "image_queries": 4, "head_width": 8, "teacher_layers": "3/1/1",
-    "teacher_width": 48, "base_layers": "3/1/1", "student_layers": "2/1/1", "student_width": 48, "world_seed": 1,
+    "teacher_width": 48, "base_layers": "3/1/1", "student_layers": "2/1/1", "assistant_layers": "2/1/1",
+    "assistant": "random", "student_width": 48, "world_seed": 1,
     "scenes": 300, "limit": 100, "answer_count": 2, "pretrain_steps": 21, "base_steps": 21, "pretrain_batch": 33,
     "pretrain_lr": 1e-3, "finetune_steps": 21, "finetune_batch": 33, "encoder_lr": 2e-3, "pooler_lr": 1e-3,
     "finetune_warmup_steps": 6, "steps": 34, "round_steps": 4, "alpha_kl": 1.0, "alpha_hidden": 2.0,
