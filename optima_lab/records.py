@@ -35,13 +35,18 @@ class Source(Protocol):
 
 
 class Writer:
-    """Appends one run's records, flushed to disk after every round; closing the files is the caller's `with`."""
+    """Appends one run's records, flushed to disk after every round; closing the files is the caller's `with`.
 
-    def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
+    A run that goes on after `done` steps keeps its records up to there; later ones will be written again.
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, Any], done: int = 0) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "run.json", about)
-        self._files = {name: (folder / f"{name}.jsonl").open("w", encoding="utf-8") for name in LINES}
+        for name in LINES:
+            _cut(folder / f"{name}.jsonl", done)
+        self._files = {name: (folder / f"{name}.jsonl").open("a", encoding="utf-8") for name in LINES}
 
     def __enter__(self) -> "Writer":
         return self
@@ -59,6 +64,14 @@ class Writer:
         for file in self._files.values():
             file.flush()
             os.fsync(file.fileno())
+
+
+def _cut(path: Path, done: int) -> None:
+    """Leave the records of the first `done` steps, whole or not at all."""
+    kept = [record for record in read_lines(path) if record["step"] <= done] if done else []
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+    os.replace(part, path)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -21,6 +21,7 @@ from optima_lab.data.scenes import write_world
 from optima_lab.distill.baselines import constant_scores, human_score, kind_scores, retrieval_score
 from optima_lab.distill.evaluate import evaluate
 from optima_lab.distill.models import TaskModel, build, for_task, require_same_tokens, size
+from optima_lab.distill.resume import Keeper, Pupils
 from optima_lab.distill.strategies import OWN, Strategy
 from optima_lab.distill.student import Student, make_student
 from optima_lab.distill.tasks import device, mix
@@ -28,7 +29,7 @@ from optima_lab.distill.teacher import finetune, new_student, pretrain, text_onl
 from optima_lab.distill.trainer import distill
 from optima_lab.experiment import RECORD_VERSION, content_hash, run_seed
 from optima_lab.progress import progress
-from optima_lab.records import Writer, read_json, write_json
+from optima_lab.records import Writer, read_json, read_lines, write_json
 
 _SHAPE = ("image_size", "patch_size", "text_tokens", "vocabulary", "decoder", "image_queries", "head_width")
 _DATA = ("world_seed", "scenes", "limit", "strict")
@@ -71,7 +72,7 @@ class Workshop:
         task = self.config.task if own else ""
         coca, _ = self._kept(
             f"{which}-{self._id(which, fields, task)}",
-            lambda: (pretrain(self.config, which, self.pairs, self.data.tokenizer), {}),
+            lambda keeper: (pretrain(self.config, which, self.pairs, self.data.tokenizer, keeper), {}),
             lambda: build(size(self.config, which, self.vocabulary), 0),
             "pre-training",
         )
@@ -90,8 +91,8 @@ class Workshop:
         )
         return model.eval().requires_grad_(False), facts
 
-    def _new_teacher(self) -> tuple[TaskModel, dict[str, Any]]:
-        model = finetune(self.config, self.pretrained("teacher"), self.data)
+    def _new_teacher(self, keeper: Keeper) -> tuple[TaskModel, dict[str, Any]]:
+        model = finetune(self.config, self.pretrained("teacher"), self.data, keeper)
         return model, {"teacher": self._judge(model, self.data)}
 
     def baselines(self) -> dict[str, Any]:
@@ -99,8 +100,10 @@ class Workshop:
         fields = (*_PRETRAIN, *_STUDENT, "task", "answer_count", "base_layers", "base_steps")
         path = self.source.cache / "models" / f"{self.config.task}-baselines-{self._id('baselines', fields)}.json"
         if not path.exists():
+            keeper = Keeper(path.with_suffix(".resume.pt"))
             with self.stages.stage("baselines"):
-                write_json(path, self._baselines())
+                write_json(path, self._baselines(keeper))
+            keeper.drop()
         return read_json(path)
 
     def _judge(self, model: TaskModel, data: TaskData) -> dict[str, Any]:
@@ -113,12 +116,13 @@ class Workshop:
                 result["kinds"] = kind_scores(split, rows, found.right)
         return result
 
-    def _baselines(self) -> dict[str, Any]:
+    def _baselines(self, keeper: Keeper) -> dict[str, Any]:
         if self.data.task.captions:
             score = retrieval_score(self.data)
             return {"baseline": {"name": "retrieval", "score": score}, "human": {"score": human_score(self.data)}}
         constant = constant_scores(self.data)
-        judged = self._judge(text_only(self.config, self.pretrained("base"), self.data), blank(self.data))
+        model = text_only(self.config, self.pretrained("base"), self.data, keeper)
+        judged = self._judge(model, blank(self.data))
         return {
             "baseline": {"name": "majority", "score": constant["all"], "kinds": constant},
             "text_only": {"score": judged["score_test"], "kinds": judged["kinds"]},
@@ -129,7 +133,7 @@ class Workshop:
         return content_hash(RECORD_VERSION, which, parts, self.source.fingerprint, *more)
 
     def _kept(
-        self, name: str, make: Callable[[], tuple[Any, Mapping]], shell: Callable[[], Any], stage: str
+        self, name: str, make: Callable[[Keeper], tuple[Any, Mapping]], shell: Callable[[], Any], stage: str
     ) -> tuple[Any, dict]:
         """A model and its facts from `<cache>/models/<name>`, made and kept there where it is missing."""
         folder = self.source.cache / "models" / name
@@ -137,11 +141,14 @@ class Workshop:
             model = shell()
             model.load_state_dict(load_file(folder / "model.safetensors"))
             return model.to(device()), read_json(folder / "about.json")
+        keeper = Keeper(folder / "resume.pt")
         with self.stages.stage(stage):
-            model, facts = make()
+            model, facts = make(keeper)
         folder.mkdir(parents=True, exist_ok=True)
         save_model(model, folder / "model.safetensors")
         write_json(folder / "about.json", facts)
+        keeper.drop()
+        drop_parts(folder)
         return model, dict(facts)
 
 
@@ -172,13 +179,25 @@ def train_population(config: Config, runs: Path, folder: Path, strategies: Seque
         make_student(config, strategy, new_student(config, base, shop.data, mix(config.seed, 0)), teacher)
         for strategy in strategies
     ]
+    keeper = Keeper(folder / f"resume-{content_hash(*sorted(s.id for s in strategies))}.pt")
+    done = keeper.restore(
+        {"students": Pupils(students)}, lambda step: all(_recorded(folder / s.id, step) for s in strategies)
+    )
     with shop.stages.stage("students"), ExitStack() as stack:
-        writers = [stack.enter_context(Writer(folder / s.id, _run_about(config, s))) for s in strategies]
-        _train(config, teacher, students, shop.data, writers)
+        writers = [stack.enter_context(Writer(folder / s.id, _run_about(config, s), done)) for s in strategies]
+        _train(config, teacher, students, shop.data, writers, keeper, done)
     for student, writer in zip(students, writers, strict=True):
         save_model(student.model, writer.folder / "student.safetensors")
         write_json(writer.folder / "done.json", {"steps": config.steps})
+    keeper.drop()
+    drop_parts(folder)
     write_json(folder / "seconds.json", {k: round(v, 1) for k, v in shop.stages.seconds.items()})
+
+
+def _recorded(folder: Path, step: int) -> bool:
+    """Whether a run's records reach so far."""
+    lines = read_lines(folder / "steps.jsonl")
+    return len(lines) >= step and lines[step - 1]["step"] == step
 
 
 def _assistant(
@@ -194,18 +213,28 @@ def _assistant(
 
 
 def _train(
-    config: Config, teacher: TaskModel, students: Sequence[Student], data: TaskData, writers: Sequence[Writer]
+    config: Config,
+    teacher: TaskModel,
+    students: Sequence[Student],
+    data: TaskData,
+    writers: Sequence[Writer],
+    keeper: Keeper,
+    done: int,
 ) -> None:
+    """The rounds after `done` steps; records reach the disk before the state that has them behind it."""
     models = [student.model for student in students]
     when = evaluation_steps(config)
     about = f"{data.task.title}: {len(students)} students, seed {config.seed}, rounds"
-    for step, taken in progress(distill(config, teacher, students, data), about, total=config.rounds):
+    rounds = distill(config, teacher, students, data, done)
+    for step, taken in progress(rounds, about, total=config.rounds, done=done // config.round_steps):
         found = evaluation_records(config, teacher, models, data, step) if step in when else [[] for _ in students]
         for writer, (rounds, steps), evals in zip(writers, taken, found, strict=True):
             writer.append("rounds", rounds)
             writer.append("steps", steps)
             writer.append("evals", evals)
             writer.flush()
+        if step < config.steps and all(student.ends(step) for student in students):
+            keeper.keep(step, {"students": Pupils(students)})
 
 
 def evaluation_steps(config: Config) -> set[int]:
@@ -237,6 +266,12 @@ def evaluation_rows(data: TaskData, split: Split, most: int = 0) -> np.ndarray:
     if not 0 < most < len(rows):
         return rows
     return np.sort(np.random.default_rng(17).permutation(rows)[:most])
+
+
+def drop_parts(folder: Path) -> None:
+    """Remove the half-written files that a killed process left."""
+    for path in folder.rglob("*.part"):
+        path.unlink()
 
 
 def save_model(model: nn.Module, path: Path) -> None:

@@ -1,6 +1,5 @@
 """What a task adds to a CoCa: its head, its training loss, and the device-side batch both models see."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +14,6 @@ from optima_lab.data.corpus import TaskData
 from optima_lab.distill import losses
 from optima_lab.distill.models import TaskModel, dropout_mask, pixels
 from optima_lab.distill.walk import Trace, patches, token_logits, walk
-from optima_lab.progress import progress
 
 
 @dataclass(frozen=True)
@@ -98,14 +96,6 @@ def prediction_kl(task: Task, student: Tensor, teacher: Tensor, batch: DeviceBat
     """D_KL of Eq. 1 between predictions; for captions per token, the mean over real tokens."""
     mask = real_next_tokens(batch.tokens, pad) if task.captions else None
     return losses.kl_divergence(student, teacher, mask)
-
-
-def training_batches(
-    config: Config, data: TaskData, batch_size: int, steps: int, seed: int, about: str
-) -> Iterator[tuple[int, DeviceBatch]]:
-    """(step, batch) for step 1 … steps, with a progress bar; the order depends on the seed and the step alone."""
-    for step in progress(range(1, steps + 1), f"{about} {data.task.title}"):
-        yield step, training_batch(config, data, batch_size, seed, step)
 
 
 def training_batch(config: Config, data: TaskData, batch_size: int, seed: int, step: int) -> DeviceBatch:
