@@ -14,7 +14,7 @@ from optima_lab.distill.strategies import Strategy, parse_strategies
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.records import read_json
 
-RECORD_VERSION = 1  # raise it when the same configuration would leave other records
+RECORD_VERSION = 2  # raise it when the same configuration would leave other records
 # What changes no record of a student: names, where the same data lies, and what is in a strategy's own id.
 _NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch")
 
@@ -124,8 +124,17 @@ def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
 
 def experiment_id(config: Config, data_fingerprint: str) -> str:
     """'laptop-s0-1a2b3c4d': readable, and another one for whatever changes a student's records."""
-    parts = {k: v for k, v in asdict(config).items() if k not in _NOT_IN_ID}
+    parts = unusual(config, [name for name in asdict(config) if name not in _NOT_IN_ID])
     return f"{config.preset}-s{config.seed}-{content_hash(RECORD_VERSION, parts, data_fingerprint)}"
+
+
+def unusual(config: Config, names: Sequence[str]) -> dict[str, Any]:
+    """Those of the fields that differ from the defaults: a field added later leaves the names of older runs alone.
+
+    Whoever changes a default raises RECORD_VERSION.
+    """
+    usual = asdict(Config())
+    return {name: getattr(config, name) for name in names if getattr(config, name) != usual[name]}
 
 
 def content_hash(*parts: Any) -> str:

@@ -27,7 +27,7 @@ from optima_lab.distill.student import Student, make_student
 from optima_lab.distill.tasks import device, mix
 from optima_lab.distill.teacher import finetune, new_student, pretrain, text_only
 from optima_lab.distill.trainer import distill
-from optima_lab.experiment import RECORD_VERSION, content_hash, run_seed
+from optima_lab.experiment import RECORD_VERSION, content_hash, run_seed, unusual
 from optima_lab.progress import progress
 from optima_lab.records import Writer, read_json, read_lines, write_json
 
@@ -129,7 +129,7 @@ class Workshop:
         }
 
     def _id(self, which: str, fields: Sequence[str], *more: Any) -> str:
-        parts = {name: getattr(self.config, name) for name in fields}
+        parts = unusual(self.config, fields)
         return content_hash(RECORD_VERSION, which, parts, self.source.fingerprint, *more)
 
     def _kept(
@@ -188,7 +188,7 @@ def train_population(config: Config, runs: Path, folder: Path, strategies: Seque
         _train(config, teacher, students, shop.data, writers, keeper, done)
     for student, writer in zip(students, writers, strict=True):
         save_model(student.model, writer.folder / "student.safetensors")
-        write_json(writer.folder / "done.json", {"steps": config.steps})
+        write_json(writer.folder / "done.json", {"steps": config.steps, "stopped": student.stopped})
     keeper.drop()
     drop_parts(folder)
     write_json(folder / "seconds.json", {k: round(v, 1) for k, v in shop.stages.seconds.items()})

@@ -97,9 +97,9 @@ def blank(data: TaskData) -> TaskData:
 
 
 def _world(config: Config) -> World:
-    few = max(64, config.scenes // 12)
+    dev, test = (max(64, config.scenes // share) for share in (12, 6))  # test once, at the end: it may be larger
     px = min(config.image_size, 96)
-    return World(config.scenes, few, few, picture_px=px, seed=config.world_seed)
+    return World(config.scenes, dev, test, picture_px=px, seed=config.world_seed)
 
 
 def _read(config: Config, source: Source, task: str, split: str) -> Records:

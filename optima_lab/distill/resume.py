@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from optima_lab.progress import progress
 EVERY_SECONDS = 15.0
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """A module or an optimizer."""
 
@@ -96,17 +97,19 @@ class Pupils:
         """The students as they were."""
         for student in self.students:
             kept = state_dict[student.strategy.id]
-            for name in ("model", "projections", "optimizer"):
-                getattr(student, name).load_state_dict(kept[name])
+            for name, part in student.parts().items():
+                part.load_state_dict(kept[name])
             student.state = {name: array.numpy() for name, array in kept["bandit"].items()}
             student.generator.bit_generator.state = json.loads(kept["generator"])
             student.before = ProbeLosses(*kept["before"]) if kept["before"] else None
+            student.stopped = kept["stopped"]
 
 
 def _state(student: Student) -> dict[str, Any]:
     return {
-        **{name: getattr(student, name).state_dict() for name in ("model", "projections", "optimizer")},
+        **{name: part.state_dict() for name, part in student.parts().items()},
         "bandit": {name: torch.from_numpy(np.array(array)) for name, array in student.state.items()},
         "generator": json.dumps(student.generator.bit_generator.state),
         "before": list(student.before or ()),
+        "stopped": student.stopped,
     }

@@ -1,5 +1,6 @@
 """One student of a population: its model, its own configuration, its bandit, and what it has to say of each round."""
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,8 @@ class Student:
     """A model being taught, how its arms are chosen, and what it is about to learn from.
 
     `config` is the population's with the strategy's changes. `steps` holds the open round's losses on the device;
-    `rounds` and `lines` the records of finished rounds and their steps that nobody has taken yet.
+    `rounds` and `lines` the records of finished rounds and their steps that nobody has taken yet. `good` is the state
+    before the open round; `stopped` says why a student whose numbers went wrong learns no more.
     """
 
     strategy: Strategy
@@ -43,6 +45,8 @@ class Student:
     steps: list[Tensor] = field(default_factory=list)
     rounds: list[dict[str, Any]] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
+    good: dict[str, Any] = field(default_factory=dict)
+    stopped: dict[str, Any] = field(default_factory=dict)
 
     @property
     def alpha(self) -> tuple[float, float, float]:
@@ -63,8 +67,18 @@ class Student:
         """Whether a round of this student ends with `step`."""
         return step % self.config.round_steps == 0
 
+    def parts(self) -> dict[str, Any]:
+        """What training changes: model, projections, optimizer."""
+        return {"model": self.model, "projections": self.projections, "optimizer": self.optimizer}
+
+    def go_back(self) -> None:
+        """To the state before the open round."""
+        for name, part in self.parts().items():
+            part.load_state_dict(self.good[name])
+
     def choose(self) -> None:
         """Lines 5–8: draw r̂_k for every arm and take the largest; a fixed strategy has nothing to draw."""
+        self.good = {name: deepcopy(part.state_dict()) for name, part in self.parts().items()}
         if self.policy is not None:
             self.selection = self.policy.select(self.state, self.generator)
             self.arm = ARMS[int(self.selection.arm[0])]

@@ -16,6 +16,7 @@ from optima_lab.config import Config
 from optima_lab.data.batches import probe
 from optima_lab.data.corpus import TaskData
 from optima_lab.distill import losses as eq
+from optima_lab.distill.failures import explain, sound
 from optima_lab.distill.losses import Losses
 from optima_lab.distill.models import TaskModel, matched_layer
 from optima_lab.distill.optimize import schedule, update
@@ -42,7 +43,8 @@ def distill(
 ) -> Iterator[tuple[int, list[tuple[Records, Records]]]]:
     """Algorithm 1 after `done` steps: every P steps (the step, each student's new round records and step records).
 
-    A strategy with a P of its own has more or fewer rounds than the others, and no record in the middle of one.
+    A strategy with a P of its own has more or fewer rounds than the others, and no record in the middle of one. A
+    student whose numbers go wrong stops alone (`Student.stopped`), with the last good state.
     """
     bench = Bench(config, teacher, students, data)
     if not done:
@@ -50,23 +52,21 @@ def distill(
             student.before = ProbeLosses(*bench.measure(student).tolist()[:4])
 
     for step in range(done + 1, config.steps + 1):  # line 4, and line 10 within a round
-        for student in students:
+        active = [student for student in students if not student.stopped]
+        for student in active:
             if student.begins(step):
                 student.choose()  # lines 5–8
 
         # ---- one step with the chosen arms: no wait for the device ------------------------------------------------
-        batch = training_batch(config, data, config.batch_size, config.seed, step)
-        keep = head_dropout(students[0].model, batch, config.dropout, config.seed, step)
-        targets = bench.ask_teacher(batch, wanted(students))
-        share = schedule(step, config.steps, config.warmup_steps)
-        for student in students:
-            losses = bench.compare(student, student.arm, batch, targets[student.view], keep)  # line 11
+        lesson = bench.prepare(step, active)
+        for student in active:
+            losses = bench.compare(student, student.arm, lesson)  # line 11
             total = eq.total_loss(losses, student.alpha)
-            update(student.optimizer, total, share, config.clip)  # lines 12–13
+            update(student.optimizer, total, lesson.share, config.clip)  # lines 12–13
             student.steps.append(stack(losses, total))
         # -----------------------------------------------------------------------------------------------------------
 
-        bench.close_rounds([student for student in students if student.ends(step)], step)  # lines 16–18
+        bench.close_rounds([student for student in active if student.ends(step)], step)  # lines 16–18
         if step % config.round_steps == 0:
             yield step, [student.take() for student in students]
 
@@ -77,6 +77,16 @@ class Target:
 
     trace: Trace
     logits: Tensor | None
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What all students learn from in one step: batch, dropout, the teacher's answers, share of the learning rate."""
+
+    batch: DeviceBatch
+    targets: Mapping[View, Target]
+    keep: Tensor | None = None
+    share: float = 1.0
 
 
 def wanted(students: Sequence[Student]) -> dict[View, tuple[Arm, bool]]:
@@ -93,14 +103,23 @@ class Bench:
 
     def __init__(self, config: Config, teacher: TaskModel, students: Sequence[Student], data: TaskData) -> None:
         self.config, self.teacher, self.data = config, teacher, data
-        self.student_layers = every_layer(students[0].model.coca)
+        self.model = students[0].model  # they are all of one shape
+        self.student_layers = every_layer(self.model.coca)
         self.teacher_layers = {
             module: [matched_layer(i, len(layers), teacher.depth(module)) for i in layers]
             for module, layers in self.student_layers.items()
         }
         rows = probe(config.seed, len(data.train.tokens), config.probe_size)
-        self.probe = to_device(data.train.take(rows), device())
-        self.probe_targets = self.ask_teacher(self.probe, dict.fromkeys(wanted(students), (EVERYTHING, True)))
+        batch = to_device(data.train.take(rows), device())
+        self.probe = Lesson(batch, self.ask_teacher(batch, dict.fromkeys(wanted(students), (EVERYTHING, True))))
+
+    def prepare(self, step: int, students: Sequence[Student]) -> Lesson:
+        """The batch of a step and what the teacher says to it: a function of the step and of the arms alone."""
+        c = self.config
+        batch = training_batch(c, self.data, c.batch_size, c.seed, step)
+        keep = head_dropout(self.model, batch, c.dropout, c.seed, step)
+        targets = self.ask_teacher(batch, wanted(students))
+        return Lesson(batch, targets, keep, schedule(step, c.steps, c.warmup_steps))
 
     @torch.no_grad()
     def ask_teacher(self, batch: DeviceBatch, views: Mapping[View, tuple[Arm, bool]]) -> dict[View, Target]:
@@ -114,14 +133,13 @@ class Bench:
             targets[view] = Target(trace, logits(self.teacher, trace) if predict else None)
         return targets
 
-    def compare(
-        self, student: Student, arm: Arm, batch: DeviceBatch, target: Target, keep: Tensor | None = None
-    ) -> Losses:
+    def compare(self, student: Student, arm: Arm, lesson: Lesson) -> Losses:
         """One student's losses on a batch, hidden states and attention over the layers of `arm`."""
-        model, pictures = student.model, batch.patches(student.model.patch_size)
+        model, batch, target = student.model, lesson.batch, lesson.targets[student.view]
+        pictures = batch.patches(model.patch_size)
         collect = {module: self.student_layers[module] for module in arm}
         trace = walk(model.coca, pictures, batch.tokens, collect=collect, view=student.view)
-        prediction = logits(model, trace, keep)
+        prediction = logits(model, trace, lesson.keep)
         pad = self.data.tokenizer.pad
         train = training_loss(self.data.task, prediction, batch, pad)
         kl = None
@@ -135,7 +153,7 @@ class Bench:
     @torch.no_grad()
     def measure(self, student: Student) -> Tensor:
         """(5,): the losses of Eq. 6 on the probe, over all layers, then a copy of the first."""
-        losses = self.compare(student, EVERYTHING, self.probe, self.probe_targets[student.view])
+        losses = self.compare(student, EVERYTHING, self.probe)
         return stack(losses, losses.train)
 
     def close_rounds(self, students: Sequence[Student], step: int) -> None:
@@ -146,4 +164,7 @@ class Bench:
         rows = iter(torch.cat(tables).tolist())  # the round's one wait for the device
         for student, table in zip(students, tables, strict=True):
             student.steps.clear()
-            student.learn(step, [next(rows) for _ in table])
+            values = [next(rows) for _ in table]
+            student.learn(step, values)
+            if not sound(values):
+                student.stopped = explain(self, student, step)
