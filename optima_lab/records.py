@@ -16,6 +16,7 @@ import pandas as pd
 from optima_lab.errors import RecordError
 
 LINES = ("steps", "rounds", "evals")
+SETTINGS = ("decay", "initial_plays", "round_steps", "attention", "decoder_attention", "alpha_kl")
 VECTORS = ("draws", "mean_before", "mean_after", "plays_before", "plays_after")
 
 
@@ -118,7 +119,11 @@ def read_evals(experiments: Sequence[Source]) -> pd.DataFrame:
 
 
 def read_runs(experiments: Sequence[Source]) -> pd.DataFrame:
-    """One row a run: task, experiment, seed, strategy, arm, last scores, steps so far, and whether it is done."""
+    """One row a run: task, experiment, seed, strategy, arm, last scores, steps so far, whether done, and its settings.
+
+    Settings (policy, reward and `SETTINGS`) are the strategy's own where it has them, else its configuration's; `own`
+    maps those that differ from the configuration's to their values.
+    """
     rows = []
     for known, folder, about in _folders(experiments):
         evals = [e for e in read_lines(folder / "evals.jsonl") if e["metric"] == "score"]
@@ -127,9 +132,18 @@ def read_runs(experiments: Sequence[Source]) -> pd.DataFrame:
         scores = {f"score_{split}": last.get(split, float("nan")) for split in ("test", "dev")}
         steps = rounds[-1]["step"] if rounds else 0
         done = (folder / "done.json").exists()
-        rows.append({**known, "arm": about.get("arm", ""), **scores, "steps": steps, "done": done})
+        rows.append({**known, "arm": about.get("arm", ""), **scores, "steps": steps, "done": done, **_settings(about)})
     columns = ["task", "experiment", "seed", "strategy", "arm", "score_test", "score_dev", "steps", "done"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "policy", "reward", *SETTINGS, "own"])
+
+
+def _settings(about: Mapping[str, Any]) -> dict[str, Any]:
+    """How a run's arms were chosen and what was matched; None where it is not recorded."""
+    usual = {"reward": "all", **{name: about.get("config", {}).get(name) for name in SETTINGS}}
+    given = {**about.get("parameters", {}), **about.get("changes", {}), **about}
+    found = {name: value if given.get(name) is None else given[name] for name, value in usual.items()}
+    own = {name: found[name] for name, value in usual.items() if value is not None and found[name] != value}
+    return {"policy": about.get("policy", ""), **found, "own": own}
 
 
 def _folders(experiments: Sequence[Source]) -> Iterable[tuple[dict[str, Any], Path, dict[str, Any]]]:
