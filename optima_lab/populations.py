@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from optima_lab.config import TASKS, Config, preset
 from optima_lab.distill.strategies import default_strategies
 from optima_lab.errors import ConfigError, nearest
+from optima_lab.experiment import Experiment, parse_changes, run
 
 DECAYS = (0.5, 0.8, 0.9, 0.95, 0.99)  # half-lives of 1, 3, 7, 14, 69 plays; the preset's own 0.98 (34) is `optima`
 BASELINES = ("kl", "dide")  # Table 1 beside LWD: MiniVLM's and DIDE's losses
@@ -51,6 +52,32 @@ def populations(name: str) -> tuple[Population, ...]:
         Population("tiny6", small, one),
         Population("two_stage", small, one | {"assistant_layers": ASSISTANT[name]}),
     )
+
+
+def gather(
+    tasks: str, name: str, seeds: int, data: str = "", runs: str = "runs", names: str = "", changes: str = ""
+) -> dict[str, list[Experiment]]:
+    """The experiments of each population (of `names` between commas, '': all) for these tasks; trains what is missing.
+
+    Raises ConfigError for an unknown population, task or change.
+    """
+    known = {population.name: population for population in populations(name)}
+    wanted = [part.strip() for part in names.split(",")] if names.strip() else list(known)
+    for one in wanted:
+        if one not in known:
+            raise ConfigError(f"populations must be of {', '.join(known)}, got {one!r}{nearest(one, list(known))}")
+    chosen = list(TASKS) if tasks.strip() == "all" else [part.strip() for part in tasks.split(",")]
+    given = parse_changes(changes)
+    return {
+        one: [
+            experiment
+            for task in chosen
+            for experiment in run(
+                task, name, seeds, data, runs, known[one].strategies, **{**given, **known[one].changes}
+            )
+        ]
+        for one in wanted
+    }
 
 
 def main_strategies(name: str) -> tuple[str, ...]:

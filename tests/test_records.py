@@ -85,12 +85,14 @@ def test_a_runs_row_has_its_last_scores(run: Recorded) -> None:
         ({}, {"decay": 0.98, "round_steps": 2, "reward": "all", "own": {}}),
         ({"parameters": {"decay": 0.5}}, {"decay": 0.5, "own": {"decay": 0.5}}),
         ({"reward": "kl"}, {"reward": "kl", "own": {"reward": "kl"}}),
-        ({"changes": {"round_steps": 8}}, {"round_steps": 8, "own": {"round_steps": 8}}),
+        ({"round_steps": 8, "config": {"round_steps": 8}}, {"round_steps": 8, "own": {"round_steps": 8}}),
         ({"attention": "weights", "alpha_kl": None}, {"attention": "weights", "own": {"attention": "weights"}}),
     ],
 )
 def test_a_runs_settings_are_its_own_or_its_configurations(run: Recorded, about: dict, found: dict) -> None:
-    base = {"strategy": "named by nobody", "policy": "optima", "config": asdict(SMOKE)}
+    base: dict[str, Any] = {"strategy": "named by nobody", "policy": "optima", "config": asdict(SMOKE)}
+    write_json(run.folder / "experiment.json", {"config": asdict(SMOKE)})
+    about = about | {"config": base["config"] | about.get("config", {})}
     write_json(run.folder / "optima" / "run.json", base | about)
     row = read_runs([run]).iloc[0]
     assert row.policy == "optima"

@@ -132,9 +132,8 @@ def lower_losses(recorded: Recorded) -> Frame:
     return stacked(parts)
 
 
-def variant(recorded: Recorded, setting: str, policy: str = "optima") -> Frame:
-    """Scores of a policy's runs that differ in one setting at most: a column for each of its values, in order."""
-    runs = recorded.runs
+def variants(runs: Frame, setting: str, policy: str = "optima") -> Frame:
+    """Test scores of a policy's finished runs that differ in one setting at most: a column for each of its values."""
     if runs.empty:
         return scores(runs)
     only = runs["own"].map(lambda own: set(own) <= {setting})
@@ -144,7 +143,7 @@ def variant(recorded: Recorded, setting: str, policy: str = "optima") -> Frame:
 
 def combined_reward(recorded: Recorded) -> Frame:
     """Fig. 7: OPTIMA by all three losses minus OPTIMA by KL alone, and by hidden states and attention alone."""
-    wide = variant(recorded, "reward")
+    wide = variants(recorded.runs, "reward")
     pairs = {"all − KL only": ("all", "kl"), "all − hidden and attention only": ("all", "layers")}
     return between(wide, pairs, scatter(scores(recorded.runs)))
 
@@ -154,7 +153,7 @@ def inner_halflife(recorded: Recorded) -> Frame:
 
     The mean, not the best of them: the best of several is above the ends by chance alone.
     """
-    wide = variant(recorded, "decay")
+    wide = variants(recorded.runs, "decay")
     if wide.shape[1] < 3:
         return stacked([])
     inner = wide.iloc[:, 1:-1].mean(axis=1, skipna=False)

@@ -11,7 +11,7 @@ import pandas as pd
 from optima_lab.bandits.arms import LABELS
 from optima_lab.config import TASKS
 from optima_lab.views import statistics
-from optima_lab.views.evidence import FULL, PAIR, Recorded, evidence, scores, stacked, variant
+from optima_lab.views.evidence import FULL, PAIR, Recorded, evidence, scores, stacked, variants
 from optima_lab.views.statistics import Frame
 
 OPTIMA = "OPTIMA"
@@ -118,7 +118,7 @@ def flatter_on_captions(recorded: Recorded) -> Frame:
 
 def facts(recorded: Recorded) -> Frame:
     """What stands out in each task, means over seeds: a row a task. Descriptions, no tests."""
-    wide, halflives = scores(recorded.runs), variant(recorded, "decay")
+    wide, halflives = scores(recorded.runs), variants(recorded.runs, "decay")
     means, counts = posterior_means(recorded.rounds), plays(recorded.rounds)
     rows = []
     for task in [name for name in TASKS if name in set(wide.index.get_level_values("task"))]:

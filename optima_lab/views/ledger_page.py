@@ -28,8 +28,8 @@ HOW = (
     "A claim <em>holds</em> or <em>does not hold</em> where its corrected p is at most 0.05 and the interval of the "
     "effect leaves out zero; else one <em>cannot tell</em>, and with few seeds that is the honest answer. Effects are "
     "differences of the same task and seed. Pooled over tasks, a difference of scores is in units of the task's "
-    "typical standard deviation over seeds (seed sd), its p value comes from flipping the signs of all n pairs, and its "
-    "interval is Student's. Claims about single tasks use Student's t over seeds. p is corrected by Holm for the "
+    "typical standard deviation over seeds (seed sd), its p value comes from flipping the signs of all n pairs, and "
+    "its interval is Student's. Claims about single tasks use Student's t over seeds. p is corrected by Holm for the "
     "comparisons of one claim; intervals and claims are not corrected for one another. Where a claim makes several "
     "comparisons, its row shows the one that it hangs on. Seeds vary a student's head, projections, data order, probe "
     "and bandit; the teacher, the data and the layers that a student starts from are the same for all seeds: nothing "
@@ -44,7 +44,7 @@ def html(table: Frame, rows: Frame, about: str) -> str:
         '<header><p class="faint"><a href="../index.html">← all figures</a> · <a href="ledger.csv">ledger.csv</a> · '
         '<a href="ledger_details.csv">ledger_details.csv</a></p>',
         f"<h1>Ledger of claims</h1>\n<p>{escape(about)}</p><p>{len(table)} claims: {counts}.</p></header>",
-        f'<main>{scrolling(_table(table))}\n<h2 id="how">How this was judged</h2><p>{HOW}</p>',
+        f'<main>{scrolling(table_html(table, ""))}\n<h2 id="how">How this was judged</h2><p>{HOW}</p>',
         f'<h2 id="details">Every comparison</h2>{"".join(_details(rows, row) for _, row in table.iterrows())}</main>',
     ]
     return page("optima-lab: ledger of claims", "\n".join(parts))
@@ -54,13 +54,14 @@ def _plural(verdict: str) -> str:
     return {HOLDS: "hold", FAILS: "do not hold", UNKNOWN: "cannot be told"}[verdict]
 
 
-def _table(table: Frame) -> str:
+def table_html(table: Frame, details: str = "ledger.html") -> str:
+    """The ledger as an HTML table, a row a claim, that links to its comparisons on the page `details`; text escaped."""
     head = "".join(f"<th scope=col>{escape(name)}</th>" for name in HEAD)
-    body = "".join(f"<tr>{''.join(_cells(row))}</tr>\n" for _, row in table.iterrows())
+    body = "".join(f"<tr>{''.join(_cells(row, details))}</tr>\n" for _, row in table.iterrows())
     return f'<table class="ledger"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
 
 
-def _cells(row: Any) -> list[str]:
+def _cells(row: Any, details: str) -> list[str]:
     verdict = str(row["verdict"])
     claim = f"{escape(row['text'])} <span class=faint>({escape(row['source'])})</span>"
     known = row["n"] > 0
@@ -68,7 +69,7 @@ def _cells(row: Any) -> list[str]:
     words = "; ".join(text for text in (decided, str(row["note"])) if text)
     return [
         f'<td class="verdict {verdict.replace(" ", "-")}">{SIGNS[verdict]} {verdict}</td>',
-        f'<td><a href="#{row["claim"]}">{claim}</a></td>',
+        f'<td><a href="{details}#{row["claim"]}">{claim}</a></td>',
         f"<td class=number>{effect(row)}</td><td>{escape(row['unit'])}</td>",
         f"<td class=number>{row['n']:.0f}</td><td class=number>{_p(row['p_holm'])}</td>",
         f"<td>{escape(words)}</td>",
