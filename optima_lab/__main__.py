@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = vars(_parser().parse_args(_checked(sys.argv[1:] if arguments is None else list(arguments))))
         command = options.pop("command")
-        return {"figures": _figures, "train": _train, "table": _table, "parameters": _parameters}[command](options)
+        return COMMANDS[command](options)
     except OptimaError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -38,6 +38,7 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, text in (
         ("figures", "train what is missing, execute the notebooks, build the gallery"),
+        ("claims", "train what the paper's claims need, seed by seed, and write the ledger of verdicts"),
         ("train", "train what is missing, print the table"),
         ("table", "print the table of what is recorded"),
         ("parameters", "print every parameter with its value and meaning"),
@@ -50,8 +51,9 @@ def _parser() -> _Parser:
         command.add_argument("--seeds", default="1", help="how many seeds, 0, 1, … (default: 1)")
         if name in ("figures", "train"):
             command.add_argument("--strategies", default="all", help="names between commas (default: all)")
+        if name in ("figures", "claims", "train"):
             command.add_argument("--jobs", default="0", help="tasks trained at once (default: one per two cores' half)")
-        if name == "figures":
+        if name in ("figures", "claims"):
             command.add_argument("--figures", default="figures", help="where pictures go (default: figures)")
         group = command.add_argument_group("parameters of the run (see: python -m optima_lab parameters)")
         for field in parameters():
@@ -116,6 +118,12 @@ def _figures(options: dict[str, Any]) -> int:
     return sweep.report()
 
 
+def _claims(options: dict[str, Any]) -> int:
+    from optima_lab.claims import judge
+
+    return judge(_plan(options), Path(options["figures"]))
+
+
 def _table(options: dict[str, Any]) -> int:
     from optima_lab import records
     from optima_lab.experiment import open_experiments
@@ -138,6 +146,8 @@ def _parameters(options: dict[str, Any]) -> int:
         print(f"{name:24}{getattr(config, name)!s:>12}  {text}")
     return 0
 
+
+COMMANDS = {"figures": _figures, "claims": _claims, "train": _train, "table": _table, "parameters": _parameters}
 
 if __name__ == "__main__":
     sys.exit(main())

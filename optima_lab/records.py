@@ -16,6 +16,7 @@ import pandas as pd
 from optima_lab.errors import RecordError
 
 LINES = ("steps", "rounds", "evals")
+SETTINGS = ("decay", "initial_plays", "round_steps", "attention", "decoder_attention", "alpha_kl")
 VECTORS = ("draws", "mean_before", "mean_after", "plays_before", "plays_after")
 
 
@@ -91,6 +92,22 @@ def read_json(path: Path) -> Any:
         raise RecordError(f"{path} must be JSON: {error}") from None
 
 
+def read_speed(path: Path) -> dict[str, Any]:
+    """What `python -m optima_lab speed` measured; empty where it has not run.
+
+    Raises RecordError where the file is no such record.
+    """
+    known = read_json(path) if path.exists() else {}
+    models = known.get("models", {}) if isinstance(known, dict) else None
+    if not isinstance(models, dict) or not all(_are_seconds(each) for each in models.values()):
+        raise RecordError(f"{path} must hold lists of seconds by model under 'models'")
+    return known
+
+
+def _are_seconds(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, int | float) and value > 0 for value in values)
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The records of a .jsonl file; a half-written last line (a run that was killed) is left out.
 
@@ -131,18 +148,40 @@ def read_evals(experiments: Sequence[Source]) -> pd.DataFrame:
 
 
 def read_runs(experiments: Sequence[Source]) -> pd.DataFrame:
-    """One row a run: task, experiment, seed, strategy, arm, last scores, steps so far, and whether it is done."""
+    """One row a run: task, experiment, seed, strategy, arm, last scores, steps so far, whether done, and its settings.
+
+    Settings (policy, reward and `SETTINGS`) are the strategy's own where it has them, else its configuration's; `own`
+    maps those that differ from the configuration's to their values.
+    """
     rows = []
     for known, folder, about in _folders(experiments):
+        population = folder.parent / "experiment.json"
+        whole = read_json(population).get("config", {}) if population.exists() else {}
         evals = [e for e in read_lines(folder / "evals.jsonl") if e["metric"] == "score"]
         last = {e["split"]: e["value"] for e in evals}
         rounds = read_lines(folder / "rounds.jsonl")
         scores = {f"score_{split}": last.get(split, float("nan")) for split in ("test", "dev")}
         steps = rounds[-1]["step"] if rounds else 0
         done = (folder / "done.json").exists()
-        rows.append({**known, "arm": about.get("arm", ""), **scores, "steps": steps, "done": done})
+        rows.append(
+            {**known, "arm": about.get("arm", ""), **scores, "steps": steps, "done": done, **_settings(about, whole)}
+        )
     columns = ["task", "experiment", "seed", "strategy", "arm", "score_test", "score_dev", "steps", "done"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "policy", "reward", *SETTINGS, "own"])
+
+
+def _settings(about: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """How a run's arms were chosen and what was matched; None where it is not recorded.
+
+    `about` is the run, whose configuration has its own P, attention and weights already; `whole` is the population's
+    configuration, where γ and T0 are those of whoever trained last.
+    """
+    usual = {"reward": "all", **{name: about.get("config", {}).get(name) for name in SETTINGS}}
+    given = {**about.get("parameters", {}), **about}
+    found = {name: value if given.get(name) is None else given[name] for name, value in usual.items()}
+    usual |= {name: whole[name] for name in SETTINGS if name in whole and name not in about.get("parameters", {})}
+    own = {name: found[name] for name, value in usual.items() if value is not None and found[name] != value}
+    return {"policy": about.get("policy", ""), **found, "own": own}
 
 
 def _folders(experiments: Sequence[Source]) -> Iterable[tuple[dict[str, Any], Path, dict[str, Any]]]:

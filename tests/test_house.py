@@ -24,9 +24,11 @@ ORDER = (
     ("distill",),
     ("records",),
     ("experiment", "training"),
+    ("populations",),
     ("views",),
     ("notebooks",),
     ("sweep",),
+    ("claims",),
     ("__main__",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
