@@ -12,6 +12,7 @@ from optima_lab.config import Config
 from optima_lab.config import preset as make_preset
 from optima_lab.distill.strategies import Strategy, parse_strategies
 from optima_lab.errors import ConfigError, RecordError
+from optima_lab.locks import alone
 from optima_lab.records import read_json
 
 RECORD_VERSION = 1  # raise it when the same configuration would leave other records
@@ -94,8 +95,10 @@ def run_seed(config: Config, runs: Path, strategies: str | Sequence[str] = "all"
     if missing:
         from optima_lab.training import train_population
 
-        with _writable(folder):
-            train_population(config, runs, folder, missing)
+        with _writable(folder), alone(folder, f"{config.task}/{folder.name}"):
+            missing = pending(config, runs, strategies)  # another process may have trained them since
+            if missing:
+                train_population(config, runs, folder, missing)
     return Experiment(config, folder, tuple(s.id for s in chosen), read_json(folder / "experiment.json"))
 
 

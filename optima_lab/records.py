@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from optima_lab.errors import RecordError
+from optima_lab.locks import part_of
 
 LINES = ("steps", "rounds", "evals")
 VECTORS = ("draws", "mean_before", "mean_after", "plays_before", "plays_after")
@@ -63,7 +64,7 @@ class Writer:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a small JSON file whole or not at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(part, path)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from open_clip import CoCa
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -26,7 +27,9 @@ from optima_lab.distill.student import Student, make_student
 from optima_lab.distill.tasks import device, mix
 from optima_lab.distill.teacher import finetune, new_student, pretrain, text_only
 from optima_lab.distill.trainer import distill
+from optima_lab.errors import RecordError
 from optima_lab.experiment import RECORD_VERSION, content_hash, run_seed
+from optima_lab.locks import alone, part_of
 from optima_lab.progress import progress
 from optima_lab.records import Writer, read_json, write_json
 
@@ -133,16 +136,17 @@ class Workshop:
     ) -> tuple[Any, dict]:
         """A model and its facts from `<cache>/models/<name>`, made and kept there where it is missing."""
         folder = self.source.cache / "models" / name
-        if (folder / "about.json").exists():
-            model = shell()
-            model.load_state_dict(load_file(folder / "model.safetensors"))
-            return model.to(device()), read_json(folder / "about.json")
-        with self.stages.stage(stage):
-            model, facts = make()
-        folder.mkdir(parents=True, exist_ok=True)
-        save_model(model, folder / "model.safetensors")
-        write_json(folder / "about.json", facts)
-        return model, dict(facts)
+        if not (folder / "about.json").exists():
+            with alone(folder, name):
+                if not (folder / "about.json").exists():  # else another process was faster
+                    with self.stages.stage(stage):
+                        model, facts = make()
+                    save_model(model, folder / "model.safetensors")
+                    write_json(folder / "about.json", facts)
+                    return model, dict(facts)
+        model = shell()
+        load_model(model, folder / "model.safetensors")
+        return model.to(device()), read_json(folder / "about.json")
 
 
 def write_data(config: Config, runs: Path) -> None:
@@ -189,7 +193,7 @@ def _assistant(
     stage = run_seed(first, runs, config.assistant)
     shape = size(first, "student", shop.vocabulary)
     model = for_task(build(shape, 0), shape, shop.data.task.pictures, len(shop.data.classes), 0)
-    model.load_state_dict(load_file(stage.folder / stage.only[0] / "student.safetensors"))
+    load_model(model, stage.folder / stage.only[0] / "student.safetensors")
     return model.to(device()).eval().requires_grad_(False), {**facts, "assistant": {"experiment": stage.id}}
 
 
@@ -240,10 +244,27 @@ def evaluation_rows(data: TaskData, split: Split, most: int = 0) -> np.ndarray:
 
 
 def save_model(model: nn.Module, path: Path) -> None:
-    """Write parameters as safetensors, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    save_file({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}, part)
+    """Write parameters as safetensors, whole or not at all. Raises RecordError where they cannot be written."""
+    part = part_of(path)
+    try:
+        save_file({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}, part)
+    except SafetensorError as error:  # a full disk
+        part.unlink(missing_ok=True)
+        raise RecordError(f"{path} cannot be written: {error}") from None
     part.replace(path)
+
+
+def load_model(model: nn.Module, path: Path) -> None:
+    """Fill `model` with what `save_model` wrote.
+
+    Raises RecordError for a file that is missing, is no safetensors file (pickles are not opened), or holds other
+    tensors than the model's.
+    """
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise RecordError(f"{path} must hold this model's weights as safetensors: {reason}") from None
 
 
 def _about(config: Config, shop: Workshop) -> dict[str, Any]:

@@ -17,7 +17,7 @@ LIBRARY = ROOT / "optima_lab"
 MODULES = sorted(LIBRARY.rglob("*.py"))
 # Who may import whom: a room imports itself and the rooms before it (DESIGN, The house).
 ORDER = (
-    ("errors", "progress"),
+    ("errors", "progress", "locks"),
     ("config", "presets"),
     ("bandits",),
     ("data",),
