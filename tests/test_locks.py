@@ -1,7 +1,6 @@
 """Two processes that ask for the same thing: one makes it, the other waits, and nothing is written twice."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from optima_lab import experiment, training
+from optima_lab import experiment
 from optima_lab.config import preset
 from optima_lab.data.corpus import locate
 from optima_lab.errors import RecordError
@@ -115,26 +114,22 @@ def test_a_place_that_cannot_be_locked_is_told(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists(), "a link is not followed"
 
 
-def named(path: Path, names: "multiprocessing.Queue[str]") -> None:
-    names.put(part_of(path).name)
-
-
 def test_processes_write_to_parts_of_their_own(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    names: multiprocessing.Queue[str] = context.Queue()
-    process = context.Process(target=named, args=(tmp_path / "a.json", names))
-    process.start()
-    other = names.get()
-    process.join()
-    own = part_of(tmp_path / "a.json").name
-    assert own != other
-    assert own.startswith("a.json.") and own.endswith(f"-{os.getpid()}.part")
+    code = (
+        "import sys; from pathlib import Path; from optima_lab.locks import part_of; print(part_of(Path(sys.argv[1])))"
+    )
+    process = start("-c", code, str(tmp_path / "a.json"))
+    other, own = Path(process.communicate()[0].strip()), part_of(tmp_path / "a.json")
+    assert own.name.startswith("a.json.") and own.name.endswith(f"-{os.getpid()}.part")
+    assert other.parent == own.parent == tmp_path
+    assert other.name == own.name.replace(f"-{os.getpid()}.", f"-{process.pid}.")
 
 
 def test_what_another_process_finished_meanwhile_is_not_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked before and after the lock is had: here the other process finishes between the two."""
+    from optima_lab import training
 
     @contextmanager
     def waited(folder: Path, about: str) -> Iterator[None]:
