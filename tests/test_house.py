@@ -22,7 +22,7 @@ ORDER = (
     ("bandits",),
     ("data",),
     ("distill",),
-    ("records",),
+    ("records", "record_checks"),
     ("experiment", "training"),
     ("views",),
     ("notebooks",),
