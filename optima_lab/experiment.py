@@ -12,6 +12,8 @@ from optima_lab.config import Config
 from optima_lab.config import preset as make_preset
 from optima_lab.distill.strategies import Strategy, parse_strategies
 from optima_lab.errors import ConfigError, RecordError
+from optima_lab.locks import alone
+from optima_lab.record_checks import check_summary
 from optima_lab.records import read_json
 
 RECORD_VERSION = 2  # raise it when the same configuration would leave other records
@@ -94,9 +96,13 @@ def run_seed(config: Config, runs: Path, strategies: str | Sequence[str] = "all"
     if missing:
         from optima_lab.training import train_population
 
-        with _writable(folder):
-            train_population(config, runs, folder, missing)
-    return Experiment(config, folder, tuple(s.id for s in chosen), read_json(folder / "experiment.json"))
+        with _writable(folder), alone(folder, f"{config.task}/{folder.name}"):
+            _refuse_links(folder)
+            missing = pending(config, runs, strategies)  # another process may have trained them since
+            if missing:
+                train_population(config, runs, folder, missing)
+    summary = check_summary(read_json(folder / "experiment.json"), folder / "experiment.json")
+    return Experiment(config, folder, tuple(s.id for s in chosen), summary)
 
 
 def _place(config: Config, runs: Path, strategies: str | Sequence[str]) -> tuple[Path, tuple[Strategy, ...]]:
@@ -112,7 +118,7 @@ def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
     """All experiments recorded below `runs`, with every strategy that has begun, ordered by task and folder."""
     found = []
     for path in sorted(Path(runs).glob("*/*/experiment.json")):
-        summary = read_json(path)
+        summary = check_summary(read_json(path), path)
         try:
             config = Config(**summary["config"])
         except (KeyError, TypeError, ConfigError) as error:
@@ -140,6 +146,13 @@ def unusual(config: Config, names: Sequence[str]) -> dict[str, Any]:
 def content_hash(*parts: Any) -> str:
     """Eight hex digits of JSON-able content."""
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _refuse_links(folder: Path) -> None:
+    """Nothing is written through a link: in a stranger's run folder it may lead to any file of ours."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise RecordError(f"{path} must be a file or folder of its own, got a link; remove it")
 
 
 @contextmanager

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from optima_lab.errors import RecordError
+from optima_lab.locks import part_of
+from optima_lab.record_checks import VECTORS, check_line, check_run, check_whole
 
 LINES = ("steps", "rounds", "evals")
 SETTINGS = ("decay", "initial_plays", "round_steps", "attention", "decoder_attention", "alpha_kl")
-VECTORS = ("draws", "mean_before", "mean_after", "plays_before", "plays_after")
 
 
 class Source(Protocol):
@@ -70,14 +71,14 @@ class Writer:
 def _cut(path: Path, done: int) -> None:
     """Leave the records of the first `done` steps, whole or not at all."""
     kept = [record for record in read_lines(path) if record["step"] <= done] if done else []
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     part.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
     os.replace(part, path)
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write a small JSON file whole or not at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(part, path)
 
@@ -85,11 +86,19 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file. Raises RecordError naming it where it is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path} must be JSON: {error}") from None
+
+
+def _text(path: Path, errors: str = "strict") -> str:
+    """The text of a file that is no link and no pipe: what a stranger's folder points at is not ours to read."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise RecordError(f"{path} must be a file of its own, got a link or something else")
+    try:
+        return path.read_text(encoding="utf-8", errors=errors)
     except OSError as error:
         raise RecordError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise RecordError(f"{path} must be JSON: {error}") from None
 
 
 def read_speed(path: Path) -> dict[str, Any]:
@@ -113,9 +122,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
     Raises RecordError for a broken line elsewhere. A file that does not exist has no records.
     """
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = _text(path, "replace").split("\n")
     records = []
     for number, line in enumerate(lines, 1):
         if not line:
@@ -124,8 +133,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
             if not isinstance(record, dict):
                 raise ValueError("not an object")
+            check_line(record, path.stem)
             records.append(record)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):  # no newline after it: never finished
                 break
             raise RecordError(f"{path}:{number} must be a JSON object: {error}") from None
@@ -157,9 +167,9 @@ def read_runs(experiments: Sequence[Source]) -> pd.DataFrame:
     for known, folder, about in _folders(experiments):
         population = folder.parent / "experiment.json"
         whole = read_json(population).get("config", {}) if population.exists() else {}
-        evals = [e for e in read_lines(folder / "evals.jsonl") if e["metric"] == "score"]
+        evals = [e for e in _lines(folder, "evals") if e["metric"] == "score" and e["value"] is not None]
         last = {e["split"]: e["value"] for e in evals}
-        rounds = read_lines(folder / "rounds.jsonl")
+        rounds = _lines(folder, "rounds")
         scores = {f"score_{split}": last.get(split, float("nan")) for split in ("test", "dev")}
         steps = rounds[-1]["step"] if rounds else 0
         done = (folder / "done.json").exists()
@@ -184,27 +194,34 @@ def _settings(about: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, A
     return {"policy": about.get("policy", ""), **found, "own": own}
 
 
-def _folders(experiments: Sequence[Source]) -> Iterable[tuple[dict[str, Any], Path, dict[str, Any]]]:
+def _folders(experiments: Sequence[Source]) -> Iterable[tuple[dict[str, Any], Path, Mapping[str, Any]]]:
     for each in experiments:
         for name in each.only:
             folder = each.folder / name
+            if folder.is_symlink():
+                raise RecordError(f"{folder} must be a folder of its own, got a link")
             if (folder / "run.json").exists():
-                about = read_json(folder / "run.json")
+                about = check_run(read_json(folder / "run.json"), folder / "run.json")
                 known = {"task": each.task, "experiment": each.id, "seed": each.seed, "strategy": about["strategy"]}
                 yield known, folder, about
 
 
 def _frame(experiments: Sequence[Source], name: str) -> pd.DataFrame:
     rows = [
-        {**known, **record}
+        {**known, **record, **known}  # known first and last: a record decides neither order nor who it belongs to
         for known, folder, _ in _folders(experiments)
-        for record in read_lines(folder / f"{name}.jsonl")
+        for record in _lines(folder, name)
     ]
     frame = pd.DataFrame(rows)
     for column in set(VECTORS) & set(frame.columns):
         arrays = [None if _is_missing(value) else np.array(value, dtype=float) for value in frame[column]]
         frame[column] = pd.Series(arrays, index=frame.index, dtype=object)
     return frame
+
+
+def _lines(folder: Path, name: str) -> list[Mapping[str, Any]]:
+    path = folder / f"{name}.jsonl"
+    return [check_whole(record, name, path) for record in read_lines(path)]
 
 
 def _is_missing(value: Any) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from optima_lab import training
+from optima_lab import training, workshop
 from optima_lab.config import Config, preset
 from optima_lab.data.corpus import locate
 from optima_lab.distill.evaluate import evaluate
@@ -399,7 +399,7 @@ def test_the_first_stages_student_teaches_the_second(runs: Path, monkeypatch):
         return original(config, teacher, *rest)
 
     monkeypatch.setattr(training, "distill", distill)
-    monkeypatch.setattr(training, "finetune", None)  # the fine-tuned teacher is there
+    monkeypatch.setattr(workshop, "finetune", None)  # the fine-tuned teacher is there
     two = {"student_layers": "1/1/1", "assistant_layers": "2/1/1", "assistant": "img"}
     (second,) = ask(runs, "img,multi", **two)
     assert taught == {"2/1/1": (2, 32), "1/1/1": (2, 32)}

@@ -118,9 +118,9 @@ def _tokenizer(config: Config, source: Source) -> Tokenizer:
 
 
 def _fingerprint(folder: Path) -> str:
-    """16 hex digits of the annotation files' bytes and the pictures' names and sizes."""
+    """16 hex digits of the annotation files' bytes and the pictures' names and sizes; hidden files are no data."""
     digest = sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
         digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
         if path.suffix in (".json", ".jsonl"):
             digest.update(path.read_bytes())
