@@ -18,7 +18,7 @@ from optima_lab.records import read_json
 
 RECORD_VERSION = 2  # raise it when the same configuration would leave other records
 # What changes no record of a student: names, where the same data lies, and what is in a strategy's own id.
-_NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch")
+_NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch", "accumulate")
 
 
 @dataclass(frozen=True)
