@@ -5,6 +5,7 @@ papermill parameter. Whatever is wrong with a value is said before anything load
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from typing import Any, get_type_hints
@@ -186,8 +187,9 @@ def cast(kind: type, text: Any, name: str) -> Value:
     """
     if isinstance(text, bool) or not isinstance(text, str):
         fits = type(text) is kind or (kind is float and type(text) is int)
-        if fits:
-            return kind(text)
+        with suppress(OverflowError):  # a whole number may be too large for a float
+            if fits:
+                return kind(text)
     else:
         words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         try:

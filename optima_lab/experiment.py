@@ -151,8 +151,8 @@ def content_hash(*parts: Any) -> str:
 def _refuse_links(folder: Path) -> None:
     """Nothing is written through a link: in a stranger's run folder it may lead to any file of ours."""
     for path in folder.rglob("*"):
-        if path.is_symlink():
-            raise RecordError(f"{path} must be a file or folder of its own, got a link; remove it")
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise RecordError(f"{path} must be a file or folder of its own, got a link or a pipe; remove it")
 
 
 @contextmanager
