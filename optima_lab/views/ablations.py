@@ -94,6 +94,7 @@ def first_plays_and_round_length(runs: Frame) -> "Figure":
     with style():
         figure, drawn = canvas((9.6, 5.0), columns=2)
         figure.suptitle(statistics.title(task, "first plays and length of a round"), x=0.01, ha="left")
+        drawn[1].sharey(drawn[0])
         for axes, (setting, about) in zip(drawn, panels, strict=True):
             table = variants(runs, setting)
             axes.set_xlabel(about)

@@ -143,7 +143,7 @@ def score_differences(rows: Frame) -> "Figure":
     with style():
         figure, (axes,) = canvas((9.6, 1.6 + 0.3 * (len(shown) + len(names))))
         axes.set_title("Differences of scores that claims are judged by", pad=28)
-        axes.set_xlabel("mean difference over tasks and seeds (standard deviations over seeds); for the claim → right")
+        axes.set_xlabel("mean difference (standard deviations over seeds); right of zero speaks for the claim")
         if shown.empty:
             blank(axes, "no claim about scores has two seeds yet")
             axes.set_yticks([])
@@ -171,15 +171,21 @@ def _rows(axes: "Axes", shown: Frame, names: Sequence[str]) -> None:
         place += 0.6
     axes.set_yticks(list(ticks), list(ticks.values()), fontsize=9)
     axes.set_ylim(place - 0.6, -0.9)
-    axes.set_xscale("symlog", linthresh=2)
-    reach = 1.1 * float(np.nanmax(np.abs(shown[["low", "high"]].to_numpy(float))))
-    axes.set_xlim(min(-2.5, -reach if (shown["low"] < -2.5).any() else -2.5), max(2.5, reach))
-    steps = [step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if step <= reach or step <= 2]
-    axes.set_xticks([*(-step for step in reversed(steps)), 0, *steps])
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.minorticks_off()
+    _scale(axes, shown["low"].to_numpy(float).min(), shown["high"].to_numpy(float).max())
     axes.tick_params(axis="y", length=0)
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     order = [verdict for verdict in SIGNS if verdict in unique]
     axes.legend([unique[v] for v in order], order, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
+
+
+def _scale(axes: "Axes", low: float, high: float) -> None:
+    """Linear within ±2, logarithmic beyond, with plain numbers at the ticks."""
+    left, right = min(-2.5, 1.2 * low), max(2.5, 1.2 * high)
+    steps = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+    ticks = [-step for step in reversed(steps)] + [0, *steps]
+    axes.set_xscale("symlog", linthresh=2)
+    axes.set_xticks([tick for tick in ticks if left <= tick <= right])
+    axes.set_xlim(left, right)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
