@@ -1,4 +1,4 @@
-"""The same things from a shell: `python -m optima_lab figures`, `train`, `table`, `parameters`."""
+"""The same things from a shell: `python -m optima_lab figures`, `train`, `table`, `parameters`, `sizes`."""
 
 import argparse
 import sys
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = vars(_parser().parse_args(_checked(sys.argv[1:] if arguments is None else list(arguments))))
         command = options.pop("command")
-        return {"figures": _figures, "train": _train, "table": _table, "parameters": _parameters}[command](options)
+        return _COMMANDS[command](options)
     except OptimaError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> _Parser:
     parser = _Parser(prog="python -m optima_lab", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    text = "print the parameters of the paper's shapes beside Table 1"
+    commands.add_parser("sizes", help=text, description=text, allow_abbrev=False)
     for name, text in (
         ("figures", "train what is missing, execute the notebooks, build the gallery"),
         ("train", "train what is missing, print the table"),
@@ -137,6 +139,16 @@ def _parameters(options: dict[str, Any]) -> int:
     for name, text in about().items():
         print(f"{name:24}{getattr(config, name)!s:>12}  {text}")
     return 0
+
+
+def _sizes(_: dict[str, Any]) -> int:
+    from optima_lab.distill.sizes import table
+
+    print(table())
+    return 0
+
+
+_COMMANDS = {"figures": _figures, "train": _train, "table": _table, "parameters": _parameters, "sizes": _sizes}
 
 
 if __name__ == "__main__":

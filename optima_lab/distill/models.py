@@ -135,6 +135,14 @@ def blocks(coca: CoCa, module: str) -> Any:
     return towers[module].resblocks
 
 
+def parameter_counts(coca: CoCa) -> dict[str, int]:
+    """Parameters in the layers of each module (a decoder layer: self- and cross-attention block) and in the poolers."""
+    parts: dict[str, list[Any]] = {module: [blocks(coca, module)] for module in ("image", "text", "decoder")}
+    parts["decoder"].append(coca.text_decoder.cross_attn)
+    parts["poolers"] = [part for part in coca.visual.modules() if isinstance(part, AttentionalPooler)]
+    return {name: sum(p.numel() for part in found for p in part.parameters()) for name, found in parts.items()}
+
+
 def for_task(coca: CoCa, size: Size, pictures: int, classes: int, seed: int) -> TaskModel:
     """`coca` with a new head drawn from `seed`; no head where there are no classes (captions)."""
     if classes == 0:
