@@ -80,6 +80,9 @@ class Config:
     base_layers: str = _f("12/12/12", _LAYERS, "of the model whose layers the student starts from")
     student_layers: str = _f("6/3/3", _LAYERS, "image/text/decoder")
     student_width: int = _f(768, _at_least(8), "hidden size of base and student")
+    teacher_weights: str = _f("", {}, "released CoCa: a file, a folder or open_clip:MODEL/TAG; empty: pre-train")
+    base_weights: str = _f("", {}, "the same for the model whose layers the student starts from")
+    resample: bool = _f(False, {}, "bring the teacher's picture grid to the student's where they differ")
     # the embedded world
     world_seed: int = _f(0, _at_least(0), "of the scenes")
     scenes: int = _f(12_000, _at_least(64), "training scenes a task")
@@ -155,7 +158,8 @@ def _check_together(config: Config) -> None:
     for name in ("teacher_width", "student_width"):
         width = getattr(c, name)
         must(width % c.head_width == 0, f"{name} must be a multiple of head_width={c.head_width}, got {width}")
-    for name in ("base_layers", "teacher_layers"):
+    released = {"base_layers": c.base_weights, "teacher_layers": c.teacher_weights}  # those have their own layers
+    for name in (name for name, weights in released.items() if not weights):
         large = getattr(c, name)
         fits = all(few <= many for few, many in zip(layers(c.student_layers), layers(large), strict=True))
         must(fits, f"student_layers must not exceed {name}={large}, got {c.student_layers}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from optima_lab.config import Config
 from optima_lab.config import preset as make_preset
+from optima_lab.distill.checkpoints import fingerprint
 from optima_lab.distill.strategies import Strategy, parse_strategies
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.records import read_json
@@ -17,6 +18,8 @@ from optima_lab.records import read_json
 RECORD_VERSION = 1  # raise it when the same configuration would leave other records
 # What changes no record of a student: names, where the same data lies, and what is in a strategy's own id.
 _NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch")
+# Younger than the first records: in an id only where they are set. Released weights are told by their content.
+_IF_SET = ("teacher_weights", "base_weights", "resample")
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,8 @@ def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
 
 def experiment_id(config: Config, data_fingerprint: str) -> str:
     """'laptop-s0-1a2b3c4d': readable, and another one for whatever changes a student's records."""
-    parts = {k: v for k, v in asdict(config).items() if k not in _NOT_IN_ID}
+    parts = {k: v for k, v in asdict(config).items() if k not in _NOT_IN_ID and (v or k not in _IF_SET)}
+    parts |= fingerprint(config)
     return f"{config.preset}-s{config.seed}-{content_hash(RECORD_VERSION, parts, data_fingerprint)}"
 
 

@@ -19,8 +19,10 @@ from optima_lab.data.batches import Split
 from optima_lab.data.corpus import Source, TaskData, blank, load, locate
 from optima_lab.data.scenes import write_world
 from optima_lab.distill.baselines import constant_scores, human_score, kind_scores, retrieval_score
+from optima_lab.distill.checkpoints import fingerprint
 from optima_lab.distill.evaluate import evaluate
-from optima_lab.distill.models import TaskModel, build, for_task, require_same_tokens, size
+from optima_lab.distill.grids import require_same_tokens
+from optima_lab.distill.models import TaskModel, build, for_task, load_released, size
 from optima_lab.distill.strategies import Strategy
 from optima_lab.distill.tasks import device, mix
 from optima_lab.distill.teacher import finetune, new_student, pretrain, text_only
@@ -62,7 +64,9 @@ class Workshop:
         self.vocabulary = self.data.tokenizer.vocab_size
 
     def pretrained(self, which: str) -> CoCa:
-        """The pre-trained 'teacher' or 'base'."""
+        """The pre-trained 'teacher' or 'base': ours, or released weights."""
+        if getattr(self.config, f"{which}_weights"):
+            return load_released(self.config, which, self.vocabulary).to(device())
         fields = (*_PRETRAIN, *(("teacher_layers", "teacher_width", "pretrain_steps") if which == "teacher" else ()))
         fields = (*fields, *(("base_layers", "student_width", "base_steps") if which == "base" else ()))
         own = self.pairs is self.data.train and not self.data.task.captions
@@ -117,7 +121,8 @@ class Workshop:
 
     def _id(self, which: str, fields: Sequence[str], *more: Any) -> str:
         parts = {name: getattr(self.config, name) for name in fields}
-        return content_hash(RECORD_VERSION, which, parts, self.source.fingerprint, *more)
+        known = [fingerprint(self.config)] if fingerprint(self.config) else []  # of released weights, if any
+        return content_hash(RECORD_VERSION, which, parts, self.source.fingerprint, *more, *known)
 
     def _kept(
         self, name: str, make: Callable[[], tuple[Any, Mapping]], shell: Callable[[], Any], stage: str
@@ -151,7 +156,8 @@ def pretrain_shared(config: Config, runs: Path, which: str) -> None:
 def train_population(config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy]) -> None:
     """Train the students of `strategies` together and leave their records below `folder`."""
     shop = Workshop(config, locate(config, runs))
-    require_same_tokens(*(size(config, which, shop.vocabulary) for which in ("student", "teacher")))
+    small, large = (size(config, which, shop.vocabulary) for which in ("student", "teacher"))
+    require_same_tokens(small, large, config)
     base = shop.pretrained("base")
     teacher, facts = shop.teacher()
     summary = {**_about(config, shop), **facts}

@@ -18,6 +18,7 @@ from optima_lab.config import Config
 from optima_lab.data.batches import probe
 from optima_lab.data.corpus import TaskData
 from optima_lab.distill import losses as eq
+from optima_lab.distill.grids import between, resampled
 from optima_lab.distill.losses import Losses
 from optima_lab.distill.models import Projections, TaskModel, matched_layer
 from optima_lab.distill.optimize import build_optimizer, schedule, update
@@ -127,6 +128,7 @@ class Bench:
             module: [matched_layer(i, len(layers), teacher.depth(module)) for i in layers]
             for module, layers in self.student_layers.items()
         }
+        self.grid = between(teacher, students[0].model) if config.resample else None
         self.wants_kl = any(student.alpha[0] for student in students)
         rows = probe(config.seed, len(data.train.tokens), config.probe_size)
         self.probe = to_device(data.train.take(rows), device())
@@ -139,7 +141,7 @@ class Bench:
         run = EVERYTHING if predict else arm
         collect = {module: self.teacher_layers[module] for module in arm}
         trace = walk(self.teacher.coca, batch.images, batch.tokens, run=run, collect=collect, view=self.view)
-        return Target(trace, logits(self.teacher, trace) if predict else None)
+        return Target(resampled(trace, self.grid), logits(self.teacher, trace) if predict else None)
 
     def compare(
         self, student: Student, arm: Arm, batch: DeviceBatch, target: Target, keep: Tensor | None = None
