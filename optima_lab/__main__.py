@@ -1,4 +1,4 @@
-"""The same things from a shell: `python -m optima_lab figures`, `train`, `table`, `parameters`."""
+"""The same things from a shell: `python -m optima_lab figures`, `train`, `table`, `parameters`, `sizes`."""
 
 import argparse
 import sys
@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> _Parser:
     parser = _Parser(prog="python -m optima_lab", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    text = "print the parameters of the paper's shapes beside Table 1"
+    commands.add_parser("sizes", help=text, description=text, allow_abbrev=False)
     for name, text in (
         ("figures", "train what is missing, execute the notebooks, build the gallery"),
         ("claims", "train what the paper's claims need, seed by seed, and write the ledger of verdicts"),
@@ -147,7 +149,22 @@ def _parameters(options: dict[str, Any]) -> int:
     return 0
 
 
-COMMANDS = {"figures": _figures, "claims": _claims, "train": _train, "table": _table, "parameters": _parameters}
+def _sizes(_: dict[str, Any]) -> int:
+    from optima_lab.distill.sizes import table
+
+    print(table())
+    return 0
+
+
+COMMANDS = {
+    "figures": _figures,
+    "claims": _claims,
+    "train": _train,
+    "table": _table,
+    "parameters": _parameters,
+    "sizes": _sizes,
+}
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -86,6 +86,9 @@ class Config:
         "", _MAYBE_LAYERS, "of a student distilled first, then teaching the student; empty: one stage"
     )
     assistant: str = _f("optima", {}, "the strategy by which the assistant is distilled")
+    teacher_weights: str = _f("", {}, "released CoCa: a file, a folder or open_clip:MODEL/TAG; empty: pre-train")
+    base_weights: str = _f("", {}, "the same for the model whose layers the student starts from")
+    resample: bool = _f(False, {}, "bring the teacher's picture grid to the student's where they differ")
     # the embedded world
     world_seed: int = _f(0, _at_least(0), "of the scenes")
     scenes: int = _f(12_000, _at_least(64), "training scenes a task")
@@ -164,7 +167,9 @@ def _check_together(config: Config) -> None:
         width = getattr(c, name)
         must(width % c.head_width == 0, f"{name} must be a multiple of head_width={c.head_width}, got {width}")
     student = "assistant_layers" if c.assistant_layers else "student_layers"
-    for small, large in ((student, "base_layers"), (student, "teacher_layers"), ("student_layers", student)):
+    released = {"base_layers": c.base_weights, "teacher_layers": c.teacher_weights}  # those have their own layers
+    limits = [(student, name) for name, weights in released.items() if not weights]
+    for small, large in (*limits, ("student_layers", student)):
         few, many = getattr(c, small), getattr(c, large)
         fits = all(a <= b for a, b in zip(layers(few), layers(many), strict=True))
         must(fits, f"{small} must not exceed {large}={many}, got {few}")

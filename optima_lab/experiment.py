@@ -10,6 +10,7 @@ from typing import Any
 
 from optima_lab.config import Config
 from optima_lab.config import preset as make_preset
+from optima_lab.distill.checkpoints import fingerprint
 from optima_lab.distill.strategies import Strategy, parse_strategies
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.locks import alone
@@ -131,6 +132,7 @@ def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
 def experiment_id(config: Config, data_fingerprint: str) -> str:
     """'laptop-s0-1a2b3c4d': readable, and another one for whatever changes a student's records."""
     parts = unusual(config, [name for name in asdict(config) if name not in _NOT_IN_ID])
+    parts |= fingerprint(config)
     return f"{config.preset}-s{config.seed}-{content_hash(RECORD_VERSION, parts, data_fingerprint)}"
 
 

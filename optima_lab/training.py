@@ -13,7 +13,8 @@ from optima_lab.config import Config
 from optima_lab.data.corpus import TaskData, locate
 from optima_lab.data.scenes import write_world
 from optima_lab.distill.evaluate import evaluate
-from optima_lab.distill.models import TaskModel, build, for_task, require_same_tokens, size
+from optima_lab.distill.grids import require_same_tokens
+from optima_lab.distill.models import TaskModel, build, for_task, size
 from optima_lab.distill.resume import Keeper, Pupils
 from optima_lab.distill.strategies import OWN, Strategy
 from optima_lab.distill.student import Student, make_student
@@ -41,7 +42,8 @@ def pretrain_shared(config: Config, runs: Path, which: str) -> None:
 def train_population(config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy]) -> None:
     """Train the students of `strategies` together and leave their records below `folder`."""
     shop = Workshop(config, locate(config, runs))
-    require_same_tokens(*(size(config, which, shop.vocabulary) for which in ("student", "teacher")))
+    small, large = (size(config, which, shop.vocabulary) for which in ("student", "teacher"))
+    require_same_tokens(small, large, config)
     base = shop.pretrained("base")
     teacher, facts = shop.teacher()
     facts |= shop.baselines()

@@ -16,8 +16,9 @@ from optima_lab.config import Config
 from optima_lab.data.batches import Split
 from optima_lab.data.corpus import Source, TaskData, blank, load
 from optima_lab.distill.baselines import constant_scores, human_score, kind_scores, retrieval_score
+from optima_lab.distill.checkpoints import fingerprint
 from optima_lab.distill.evaluate import evaluate
-from optima_lab.distill.models import TaskModel, build, for_task, size
+from optima_lab.distill.models import TaskModel, build, for_task, load_released, size
 from optima_lab.distill.resume import Keeper
 from optima_lab.distill.tasks import device
 from optima_lab.distill.teacher import finetune, pretrain, text_only
@@ -60,7 +61,9 @@ class Workshop:
         self.vocabulary = self.data.tokenizer.vocab_size
 
     def pretrained(self, which: str) -> CoCa:
-        """The pre-trained 'teacher' or 'base'."""
+        """The pre-trained 'teacher' or 'base': ours, or released weights."""
+        if getattr(self.config, f"{which}_weights"):
+            return load_released(self.config, which, self.vocabulary).to(device())
         fields = (*_PRETRAIN, *(("teacher_layers", "teacher_width", "pretrain_steps") if which == "teacher" else ()))
         fields = (*fields, *(("base_layers", "student_width", "base_steps") if which == "base" else ()))
         own = self.pairs is self.data.train and not self.data.task.captions
@@ -128,7 +131,8 @@ class Workshop:
 
     def _id(self, which: str, fields: Sequence[str], *more: Any) -> str:
         parts = unusual(self.config, fields)
-        return content_hash(RECORD_VERSION, which, parts, self.source.fingerprint, *more)
+        known = [fingerprint(self.config)] if fingerprint(self.config) else []  # of released weights, if any
+        return content_hash(RECORD_VERSION, which, parts, self.source.fingerprint, *more, *known)
 
     def _kept(
         self, name: str, make: Callable[[Keeper], tuple[Any, Mapping]], shell: Callable[[], Any], stage: str

@@ -204,13 +204,14 @@ def test_a_broken_record_of_an_earlier_run(runs: Path, capsys: pytest.CaptureFix
 
 
 def test_teacher_and_student_with_different_token_counts() -> None:
-    from optima_lab.distill.models import require_same_tokens, size
+    from optima_lab.distill.grids import require_same_tokens
+    from optima_lab.distill.models import size
 
-    teacher = size(preset("vqa", "smoke"), "teacher", 100)
-    student = size(preset("vqa", "smoke"), "student", 100)
-    require_same_tokens(student, teacher)
-    require_same_tokens(replace(student, image_size=48, patch_size=16), teacher)  # the same grid of other patches
+    config = preset("vqa", "smoke")
+    teacher, student = size(config, "teacher", 100), size(config, "student", 100)
+    require_same_tokens(student, teacher, config)
+    require_same_tokens(replace(student, image_size=48, patch_size=16), teacher, config)  # the same grid, other patches
     with pytest.raises(ConfigError, match="must have the same image tokens, got 2² and 3²; choose patch_size"):
-        require_same_tokens(replace(student, patch_size=12), teacher)
+        require_same_tokens(replace(student, patch_size=12), teacher, config)
     with pytest.raises(ConfigError, match="must have the same text_tokens, got 20 and 18"):
-        require_same_tokens(replace(student, text_tokens=20), teacher)
+        require_same_tokens(replace(student, text_tokens=20), teacher, config)

@@ -11,7 +11,7 @@ from optima_lab.data.answers import answer_vocabulary
 from optima_lab.data.batches import Split, pack, texts
 from optima_lab.data.formats import Records, read, task_folder
 from optima_lab.data.scenes import World, write_world
-from optima_lab.data.tokens import SentencePieceTokenizer, Tokenizer
+from optima_lab.data.tokens import OpenClipTokenizer, SentencePieceTokenizer, Tokenizer
 from optima_lab.errors import DataError
 
 SPLITS = ("train", "dev", "test")
@@ -111,7 +111,12 @@ def _captioned(source: Source) -> str:
 
 
 def _tokenizer(config: Config, source: Source) -> Tokenizer:
-    """One SentencePiece model for all tasks of a folder, so that they can share what is pre-trained."""
+    """One SentencePiece model for all tasks of a folder, so that they can share what is pre-trained.
+
+    With released weights open_clip's tokenizer, for teacher and student alike.
+    """
+    if config.teacher_weights or config.base_weights:
+        return OpenClipTokenizer.open(tokens=config.text_tokens)
     present = [task for task in TASKS if (source.folder / task).is_dir()] or [config.task]
     corpus = [text for task in present for text in texts(read(task, source.folder, "train", strict=False))]
     return SentencePieceTokenizer.cached(corpus, config.vocabulary, config.text_tokens, source.cache)

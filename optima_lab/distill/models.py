@@ -3,6 +3,7 @@
 open_clip holds the parameters; `walk.py` owns the forward. Only these two files know open_clip's insides.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -14,12 +15,16 @@ from open_clip.transformer import AttentionalPooler
 from torch import Tensor, nn
 
 from optima_lab.config import Config, layers
+from optima_lab.distill.released import fill, release, towers
 from optima_lab.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Size:
-    """Shape of a CoCa: layers of image encoder, text encoder and decoder, widths, and input sizes."""
+    """Shape of a CoCa: layers of image encoder, text encoder and decoder, widths, and input sizes.
+
+    Of released weights `architecture` has the rest (open_clip's model_cfg as JSON), and `width` is the decoder's.
+    """
 
     layers: tuple[int, int, int]
     width: int
@@ -30,6 +35,7 @@ class Size:
     vocabulary: int
     decoder: str = "paper"
     image_queries: int = 256
+    architecture: str = ""
 
 
 def size(config: Config, which: str, vocabulary: int) -> Size:
@@ -37,6 +43,8 @@ def size(config: Config, which: str, vocabulary: int) -> Size:
 
     `vocabulary` is the tokenizer's: a small corpus may have fewer pieces than the configuration allows.
     """
+    if config.teacher_weights if which == "teacher" else config.base_weights:
+        return _released_size(config, which, vocabulary)
     width = config.teacher_width if which == "teacher" else config.student_width
     return Size(
         layers(getattr(config, f"{which}_layers")),
@@ -51,6 +59,51 @@ def size(config: Config, which: str, vocabulary: int) -> Size:
     )
 
 
+def _released_size(config: Config, which: str, vocabulary: int) -> Size:
+    """The shape of released weights, at the configured picture size; a student is a base of fewer layers.
+
+    Raises ConfigError where they cannot take the configured pictures or texts.
+    """
+    name = "teacher_weights" if which == "teacher" else "base_weights"
+    source = release(getattr(config, name), name)
+    image, text, decoder = (source.part(part) for part in ("vision_cfg", "text_cfg", "multimodal_cfg"))
+    depth = (image["layers"], text["layers"], decoder["layers"])
+    queries = image.get("attn_pooler_queries", 256) if image.get("attentional_pool") else 0
+    found = {
+        "patch_size": image["patch_size"],
+        "context_length": text["context_length"],
+        "vocabulary": text["vocab_size"],
+    }
+    _require_fit(config, name, vocabulary, found)
+    if which == "student" and any(few > many for few, many in zip(layers(config.student_layers), depth, strict=True)):
+        most = "/".join(map(str, depth))
+        raise ConfigError(f"student_layers must not exceed the {most} of {name}, got {config.student_layers}")
+    return Size(
+        layers(config.student_layers) if which == "student" else depth,
+        decoder["width"],
+        decoder["width"] // decoder["heads"],
+        config.image_size,
+        found["patch_size"],
+        config.text_tokens,
+        vocabulary,
+        "open_clip",
+        queries - (image.get("attentional_pool") is True),  # open_clip takes the first query for its class token
+        source.architecture,
+    )
+
+
+def _require_fit(config: Config, name: str, vocabulary: int, found: Mapping[str, int]) -> None:
+    patch, length, rows = found["patch_size"], found["context_length"], found["vocabulary"]
+    if config.image_size % patch:
+        raise ConfigError(
+            f"image_size must be a multiple of the patch size of {name}, {patch}; got {config.image_size}"
+        )
+    if config.text_tokens > length:
+        raise ConfigError(f"text_tokens must be at most the {length} of {name}; got {config.text_tokens}")
+    if rows != vocabulary:
+        raise ConfigError(f"the vocabulary of {name} must be open_clip's tokenizer's, {vocabulary}; got {rows}")
+
+
 def build(size: Size, seed: int) -> CoCa:
     """A CoCa of this size, initialised from `seed` alone.
 
@@ -58,25 +111,36 @@ def build(size: Size, seed: int) -> CoCa:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = CoCa(embed_dim=size.width, **_towers(size))
+        model = CoCa(**_towers(size))
         # open_clip leaves this one uninitialised (torch.empty): NaN when trained from scratch.
         nn.init.normal_(model.text_decoder.text_projection, std=size.width**-0.5)
     text: Any = model.text
-    text.correct_cls_mask = True  # the mask of released weights is shifted by one; ours need not be
+    text.correct_cls_mask = not size.architecture  # the mask of released weights is shifted by one; ours need not be
     if size.decoder == "paper":
         for block in blocks(model, "decoder"):
             block.ln_2, block.mlp, block.ls_2 = None, None, None
     return model
 
 
+def load_released(config: Config, which: str, vocabulary: int) -> CoCa:
+    """The 'teacher' or 'base' with the released weights that the configuration names, at its picture size."""
+    name = f"{which}_weights"
+    return fill(build(size(config, which, vocabulary), 0), release(getattr(config, name), name), name)
+
+
 def _towers(size: Size) -> dict[str, Any]:
     """open_clip's configuration of its three towers."""
     image, text, decoder = size.layers
+    if size.architecture:
+        given = towers(size.architecture, image_size=size.image_size, layers=image)
+        deep = {"text_cfg": text, "multimodal_cfg": decoder}
+        return {**given, **{part: {**given[part], "layers": depth} for part, depth in deep.items()}}
     heads = size.width // size.head_width
     words = {"context_length": size.text_tokens, "vocab_size": size.vocabulary, "width": size.width, "heads": heads}
     pool = {"attentional_pool": "cascade", "attn_pooler_queries": size.image_queries, "attn_pooler_heads": heads}
     picture = {"image_size": size.image_size, "patch_size": size.patch_size, "layers": image, "output_tokens": True}
     return {
+        "embed_dim": size.width,
         "multimodal_cfg": {**words, "layers": decoder, "attn_pooler_heads": heads},
         "text_cfg": {**words, "layers": text, "embed_cls": True, "output_tokens": True},
         "vision_cfg": {
@@ -118,11 +182,9 @@ class TaskModel(nn.Module):
         super().__init__()
         self.coca, self.head, self.patch_size = coca, head, patch_size
 
-    @property
-    def width(self) -> int:
-        """Hidden size."""
-        text: Any = self.coca.text
-        return text.width
+    def width(self, module: str) -> int:
+        """Hidden size of 'image', 'text' or 'decoder'; released weights have an image encoder of its own width."""
+        return blocks(self.coca, module)[0].attn.embed_dim
 
     def depth(self, module: str) -> int:
         """Layers of 'image', 'text' or 'decoder'."""
@@ -133,6 +195,20 @@ def blocks(coca: CoCa, module: str) -> Any:
     """The layers of a module; the decoder's self-attention blocks stand for its layers."""
     towers = {"image": coca.visual.transformer, "text": coca.text.transformer, "decoder": coca.text_decoder}
     return towers[module].resblocks
+
+
+def grid(coca: CoCa) -> int:
+    """Patches a side of its pictures."""
+    visual: Any = coca.visual
+    return visual.grid_size[0]
+
+
+def parameter_counts(coca: CoCa) -> dict[str, int]:
+    """Parameters in the layers of each module (a decoder layer: self- and cross-attention block) and in the poolers."""
+    parts: dict[str, list[Any]] = {module: [blocks(coca, module)] for module in ("image", "text", "decoder")}
+    parts["decoder"].append(coca.text_decoder.cross_attn)
+    parts["poolers"] = [part for part in coca.visual.modules() if isinstance(part, AttentionalPooler)]
+    return {name: sum(p.numel() for part in found for p in part.parameters()) for name, found in parts.items()}
 
 
 def for_task(coca: CoCa, size: Size, pictures: int, classes: int, seed: int) -> TaskModel:
@@ -178,27 +254,10 @@ class Projections(nn.Module):
     def __init__(self, student: TaskModel, teacher: TaskModel, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        d_s, d_t = student.width, teacher.width
         for module in ("image", "text", "decoder"):
+            d_s, d_t = student.width(module), teacher.width(module)
             draws = [torch.randn(d_s, d_t, generator=generator) * d_s**-0.5 for _ in range(student.depth(module))]
             setattr(self, module, nn.ParameterList(draws))
-
-
-def require_same_tokens(student: Size, teacher: Size) -> None:
-    """Hidden states are compared position by position: refuse grids or texts of different lengths.
-
-    Raises ConfigError.
-    """
-    grids = [s.image_size // s.patch_size for s in (student, teacher)]
-    if grids[0] != grids[1]:
-        raise ConfigError(
-            f"student and teacher must have the same image tokens, got {grids[0]}² and {grids[1]}²; "
-            "choose patch_size and image_size so that both grids agree"
-        )
-    if student.text_tokens != teacher.text_tokens:
-        raise ConfigError(
-            f"student and teacher must have the same text_tokens, got {student.text_tokens} and {teacher.text_tokens}"
-        )
 
 
 def pixels(images: Tensor) -> Float[Tensor, "batch pictures 3 height width"]:

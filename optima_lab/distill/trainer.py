@@ -18,6 +18,7 @@ from optima_lab.data.corpus import TaskData
 from optima_lab.distill import losses as eq
 from optima_lab.distill import together
 from optima_lab.distill.failures import explain, sound
+from optima_lab.distill.grids import between, resampled
 from optima_lab.distill.losses import Losses, Shares
 from optima_lab.distill.models import TaskModel, matched_layer
 from optima_lab.distill.optimize import apply, schedule, trained
@@ -116,6 +117,7 @@ class Bench:
             module: [matched_layer(i, len(layers), teacher.depth(module)) for i in layers]
             for module, layers in self.student_layers.items()
         }
+        self.grid = between(teacher, self.model) if config.resample else None
         rows = probe(config.seed, len(data.train.tokens), config.probe_size)
         batch = to_device(data.train.take(rows), device())
         self.probe = Lesson(batch, self.ask_teacher(batch, dict.fromkeys(wanted(students), (EVERYTHING, True))))
@@ -148,7 +150,7 @@ class Bench:
             collect = {module: self.teacher_layers[module] for module in arm}
             run = EVERYTHING if predict else arm
             trace = walk(self.teacher.coca, pictures, batch.tokens, run=run, collect=collect, view=view)
-            targets[view] = Target(trace, logits(self.teacher, trace) if predict else None)
+            targets[view] = Target(resampled(trace, self.grid), logits(self.teacher, trace) if predict else None)
         return targets
 
     def compare(self, student: Student, arm: Arm, lesson: Lesson) -> Losses:

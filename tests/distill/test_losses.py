@@ -222,7 +222,7 @@ def identity_projections(model: TaskModel) -> Projections:
     w = Projections(model, model, 0)
     with torch.no_grad():
         for matrix in w.parameters():
-            matrix.copy_(torch.eye(model.width))
+            matrix.copy_(torch.eye(model.width("text")))
     return w
 
 

@@ -1,7 +1,5 @@
 """Sizes, seeds, heads, students made of a base's layers, projections."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -19,11 +17,9 @@ from optima_lab.distill.models import (
     for_task,
     matched_layer,
     pixels,
-    require_same_tokens,
     size,
     student_from,
 )
-from optima_lab.errors import ConfigError
 
 
 def parameters(module) -> int:
@@ -175,7 +171,7 @@ def test_captions_have_no_head():
     model = for_task(build(shape((2, 1, 2)), 0), shape((2, 1, 2)), 1, 0, 0)
     assert model.head is None
     assert [model.depth(module) for module in MODULES] == [2, 1, 2]
-    assert model.width == WIDTH
+    assert [model.width(module) for module in MODULES] == [WIDTH] * 3
 
 
 # ---- W, dropout, pixels, checks -------------------------------------------------------------------------------------
@@ -217,23 +213,6 @@ def test_pixels_run_from_minus_one_to_one_and_channels_come_first():
     assert found.shape == (1, 2, 3, 4, 3)
     torch.testing.assert_close(found[0, 1, :, 3, 2], torch.tensor([1.0, -1.0, -0.6]))
     assert found.min() == -1.0
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"patch_size": 2}, r"same image tokens, got 4² and 2²; choose patch_size and image_size"),
-        ({"image_size": 16}, r"same image tokens, got 4² and 2²"),
-        ({"text_tokens": 12}, "same text_tokens, got 12 and 9"),
-    ],
-)
-def test_unlike_token_counts_are_refused(changes: dict, message: str):
-    with pytest.raises(ConfigError, match=message):
-        require_same_tokens(replace(shape(), **changes), shape())
-
-
-def test_equal_grids_of_different_pictures_are_fine():
-    require_same_tokens(shape(image_size=16, patch_size=8), shape())
 
 
 def test_base_and_student_share_a_width_and_the_teacher_has_its_own():
