@@ -22,6 +22,7 @@ NOTEBOOKS = (
     "01_module_contribution.ipynb",
     "02_arms_compared.ipynb",
     "03_reward_dynamics.ipynb",
+    "08_replay.ipynb",
 )
 Pool = Callable[[Sequence[tuple]], Iterable]
 HOME = Path(__file__).parents[1] / "notebooks"

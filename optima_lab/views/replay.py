@@ -36,6 +36,9 @@ class Replay(anywidget.AnyWidget):
     left = traitlets.Int(0).tag(sync=True)
     right = traitlets.Int(NOTHING).tag(sync=True)
 
+    def __repr__(self) -> str:
+        return f"Replay of {len(self.names)} recorded runs: drawn in JupyterLab, and on the page replay.html"
+
     @property
     def names(self) -> list[str]:
         """The runs that can be shown."""
