@@ -102,6 +102,7 @@ class Sweep:
     def draw(self, figures: Path) -> None:
         """Execute the notebooks of every trained task and build the gallery."""
         from optima_lab.notebooks import Job, execute_all
+        from optima_lab.views import playground
         from optima_lab.views.gallery import build
 
         start = perf_counter()
@@ -119,6 +120,7 @@ class Sweep:
         self.failures += [result.error for result in execute_all(jobs) if result.error]
         self.seconds["notebooks"] = perf_counter() - start
         start = perf_counter()
+        playground.write_page(figures / "playground.html")
         self.gallery = build(figures)
         self.seconds["gallery"] = perf_counter() - start
 

@@ -19,7 +19,7 @@ from optima_lab.bandits.arms import LABELS, MODULES, SHORT
 from optima_lab.errors import RecordError
 from optima_lab.views.style import MARKERS, PALETTE
 
-SOURCES = {"replay": ("canvas.js", "replay.js")}
+SOURCES = {"replay": ("canvas.js", "replay.js"), "playground": ("canvas.js", "bandits.js", "playground.js")}
 KINDS = {"f": ("f4", np.float32), "u": ("u4", np.uint32), "i": ("u4", np.uint32), "b": ("u1", np.uint8)}
 PAGE_BYTES = 2_000_000  # of one offline page
 POLICY = (
