@@ -25,6 +25,7 @@ NOTEBOOKS = (
     "01_module_contribution.ipynb",
     "02_arms_compared.ipynb",
     "03_reward_dynamics.ipynb",
+    "08_replay.ipynb",
 )
 Pool = Callable[[Sequence[tuple]], Iterable]
 HOME = Path(__file__).parents[1] / "notebooks"
@@ -109,6 +110,7 @@ class Sweep:
     def draw(self, figures: Path, notebooks: Sequence[str] = NOTEBOOKS, more: Sequence["Job"] = ()) -> None:
         """Execute these notebooks for every trained task, then `more` of them, and build the gallery."""
         from optima_lab.notebooks import Job, execute_all
+        from optima_lab.views import playground
         from optima_lab.views.gallery import build
 
         start = perf_counter()
@@ -126,6 +128,7 @@ class Sweep:
         self.failures += [result.error for result in execute_all([*jobs, *more]) if result.error]
         self.seconds["notebooks"] = perf_counter() - start
         start = perf_counter()
+        playground.write_page(figures / "playground.html")
         self.gallery = build(figures)
         self.seconds["gallery"] = perf_counter() - start
 
