@@ -27,6 +27,8 @@ NOTEBOOKS = (
     "03_reward_dynamics.ipynb",
     "08_replay.ipynb",
 )
+_TOGETHER = "RANK" in os.environ  # torchrun's processes train one experiment together; the first one reports
+_HELPS = int(os.environ.get("RANK", "0")) > 0
 Pool = Callable[[Sequence[tuple]], Iterable]
 HOME = Path(__file__).parents[1] / "notebooks"
 
@@ -57,7 +59,7 @@ class Sweep:
         """
         start = perf_counter()
         waiting = self._waiting()
-        workers = min(max(1, len(waiting)), self.jobs or os.cpu_count() or 1)
+        workers = 1 if _TOGETHER else min(max(1, len(waiting)), self.jobs or os.cpu_count() or 1)
         with _pool(workers) as pool:
             if waiting:
                 self._prepare(pool, waiting)
@@ -113,6 +115,8 @@ class Sweep:
         from optima_lab.views import playground
         from optima_lab.views.gallery import build
 
+        if _HELPS:
+            return
         start = perf_counter()
         trained = list(dict.fromkeys(e.task for e in self.experiments))
         jobs = [
@@ -145,6 +149,8 @@ class Sweep:
         """Print the table, the seconds of each stage, the gallery and what failed; 1 if anything did."""
         from optima_lab.views import tables
 
+        if _HELPS:
+            return 1 if self.failures else 0
         if self.experiments:
             print(tables.text(tables.results(records.read_runs(self.experiments), self.experiments)))
         total = perf_counter() - self.started

@@ -395,7 +395,7 @@ def test_the_first_stages_student_teaches_the_second(runs: Path, monkeypatch):
     original = training.distill
 
     def distill(config, teacher, *rest):
-        taught[config.student_layers] = (teacher.depth("image"), teacher.width)
+        taught[config.student_layers] = (teacher.depth("image"), teacher.width("image"))
         return original(config, teacher, *rest)
 
     monkeypatch.setattr(training, "distill", distill)
