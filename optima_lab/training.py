@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from optima_lab.boards import show
 from optima_lab.config import Config
 from optima_lab.data.corpus import TaskData, locate
 from optima_lab.data.scenes import write_world
@@ -128,6 +129,7 @@ def _train(
             writer.append("steps", steps)
             writer.append("evals", evals)
             writer.flush()
+            show(writer.folder, rounds, steps, evals)
         if step < config.steps and all(student.ends(step) for student in students):
             keeper.keep(step, {"students": Pupils(students)})
 
