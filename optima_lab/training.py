@@ -46,11 +46,7 @@ def train_population(config: Config, runs: Path, folder: Path, strategies: Seque
 
     Under torchrun all its processes come here; each learns from its part of every batch, the first one writes.
     """
-    with together.joined():
-        _train_population(config, runs, folder, strategies)
-
-
-def _train_population(config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy]) -> None:
+    together.join()
     shop = Workshop(config, locate(config, runs))
     small, large = (size(config, which, shop.vocabulary) for which in ("student", "teacher"))
     require_same_tokens(small, large, config)

@@ -4,9 +4,9 @@ Gradients and losses are added up, so the result is that of one process with the
 one process and nothing here does anything.
 """
 
+import atexit
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, distributed
@@ -24,19 +24,14 @@ def number() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-@contextmanager
-def joined() -> Iterator[None]:
-    """Join the processes that torchrun started (nccl on GPUs, else gloo), if it did; leave them at the end."""
+def join() -> None:
+    """Join the processes that torchrun started (nccl on GPUs, else gloo), if it did; they part when they end."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
-        yield
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
+    atexit.register(distributed.destroy_process_group)
 
 
 def parts(rows: int, accumulate: int) -> list[slice]:
