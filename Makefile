@@ -33,7 +33,7 @@ sys.exit(1 if errors else 0)
 endef
 export LESSONS
 
-.PHONY: help setup active lab figures notebooks test check format bench lock clean
+.PHONY: help setup active lab figures claims notebooks test check format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## print this
@@ -48,6 +48,9 @@ lab: $(READY) ## JupyterLab on this machine alone, at the first notebook
 
 figures: $(READY) ## train what is missing and draw the paper's figures: opens with figures/index.html
 	@$(PYTHON) -m optima_lab figures --tasks "$(TASKS)" $(QUESTION)
+
+claims: $(READY) ## train what the paper's claims need and judge them: opens with figures/claims/ledger.html
+	@$(PYTHON) -m optima_lab claims --tasks "$(TASKS)" $(QUESTION)
 
 notebooks: figures ## execute every notebook: those of `make figures`, then the lessons on bandits
 	@$(PYTHON) -c "$$LESSONS" "$(FIGURES)" notebooks/1*.ipynb

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = vars(_parser().parse_args(_checked(sys.argv[1:] if arguments is None else list(arguments))))
         command = options.pop("command")
-        return _COMMANDS[command](options)
+        return COMMANDS[command](options)
     except OptimaError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -38,8 +38,18 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     text = "print the parameters of the paper's shapes beside Table 1"
     commands.add_parser("sizes", help=text, description=text, allow_abbrev=False)
+    text = "time Large, Tiny12 and Tiny6 at the paper's shapes, keep the seconds in RUNS/speed.json"
+    timed = commands.add_parser("speed", help=text, description=text, allow_abbrev=False)
+    timed.add_argument("--runs", default="runs", help="where speed.json is kept (default: runs)")
+    for name, about_it in (
+        ("batch", "examples a forward (1; on a GPU 32)"),
+        ("repeats", "repetitions (5; on a GPU 50)"),
+    ):
+        timed.add_argument(f"--{name}", default="0", help=about_it)
+    timed.add_argument("--pixels", default="576", help="pixels a side, a multiple of 18 (default: 576)")
     for name, text in (
         ("figures", "train what is missing, execute the notebooks, build the gallery"),
+        ("claims", "train what the paper's claims need, seed by seed, and write the ledger of verdicts"),
         ("train", "train what is missing, print the table"),
         ("table", "print the table of what is recorded"),
         ("parameters", "print every parameter with its value and meaning"),
@@ -52,8 +62,9 @@ def _parser() -> _Parser:
         command.add_argument("--seeds", default="1", help="how many seeds, 0, 1, … (default: 1)")
         if name in ("figures", "train"):
             command.add_argument("--strategies", default="all", help="names between commas (default: all)")
+        if name in ("figures", "claims", "train"):
             command.add_argument("--jobs", default="0", help="tasks trained at once (default: one per two cores' half)")
-        if name == "figures":
+        if name in ("figures", "claims"):
             command.add_argument("--figures", default="figures", help="where pictures go (default: figures)")
         group = command.add_argument_group("parameters of the run (see: python -m optima_lab parameters)")
         for field in parameters():
@@ -64,7 +75,20 @@ def _parser() -> _Parser:
 
 def _checked(arguments: list[str]) -> list[str]:
     """Name the nearest option for one that does not exist; argparse would not."""
-    known = ["--help", "--tasks", "--seeds", "--jobs", "--runs", "--figures", "--strategies", "--preset", "--data"]
+    known = [
+        "--help",
+        "--batch",
+        "--repeats",
+        "--pixels",
+        "--tasks",
+        "--seeds",
+        "--jobs",
+        "--runs",
+        "--figures",
+        "--strategies",
+        "--preset",
+        "--data",
+    ]
     known += [f"--{field}" for field in parameters() if field not in _SET_BY_OPTION]
     for argument in arguments:
         name = argument.partition("=")[0]
@@ -118,6 +142,12 @@ def _figures(options: dict[str, Any]) -> int:
     return sweep.report()
 
 
+def _claims(options: dict[str, Any]) -> int:
+    from optima_lab.claims import judge
+
+    return judge(_plan(options), Path(options["figures"]))
+
+
 def _table(options: dict[str, Any]) -> int:
     from optima_lab import records
     from optima_lab.experiment import open_experiments
@@ -148,8 +178,18 @@ def _sizes(_: dict[str, Any]) -> int:
     return 0
 
 
-_COMMANDS = {"figures": _figures, "train": _train, "table": _table, "parameters": _parameters, "sizes": _sizes}
+def _speed(options: dict[str, Any]) -> int:
+    numbers = {name: cast(int, options[name], name) for name in ("batch", "repeats", "pixels")}
+    from optima_lab.distill.speed import Timing, run, table
 
+    print(table(run(Timing(**numbers), Path(options["runs"]))))
+    return 0
+
+
+COMMANDS = {
+    **{"figures": _figures, "claims": _claims, "train": _train, "table": _table, "parameters": _parameters},
+    **{"sizes": _sizes, "speed": _speed},
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -52,6 +52,7 @@ def _layers(text: str) -> bool:
 
 
 _LAYERS = {"check": _layers, "must": "layers of image/text/decoder such as 4/2/2"}
+_MAYBE_LAYERS = {"check": lambda text: not text or _layers(text), "must": f"empty or {_LAYERS['must']}"}
 
 
 def _f(default: Any, rule: dict[str, Any], about: str) -> Any:
@@ -83,6 +84,10 @@ class Config:
     teacher_weights: str = _f("", {}, "released CoCa: a file, a folder or open_clip:MODEL/TAG; empty: pre-train")
     base_weights: str = _f("", {}, "the same for the model whose layers the student starts from")
     resample: bool = _f(False, {}, "bring the teacher's picture grid to the student's where they differ")
+    assistant_layers: str = _f(
+        "", _MAYBE_LAYERS, "of a student distilled first, then teaching the student; empty: one stage"
+    )
+    assistant: str = _f("optima", {}, "the strategy by which the assistant is distilled")
     # the embedded world
     world_seed: int = _f(0, _at_least(0), "of the scenes")
     scenes: int = _f(12_000, _at_least(64), "training scenes a task")
@@ -158,11 +163,14 @@ def _check_together(config: Config) -> None:
     for name in ("teacher_width", "student_width"):
         width = getattr(c, name)
         must(width % c.head_width == 0, f"{name} must be a multiple of head_width={c.head_width}, got {width}")
-    released = {"base_layers": c.base_weights, "teacher_layers": c.teacher_weights}  # those have their own layers
-    for name in (name for name, weights in released.items() if not weights):
-        large = getattr(c, name)
-        fits = all(few <= many for few, many in zip(layers(c.student_layers), layers(large), strict=True))
-        must(fits, f"student_layers must not exceed {name}={large}, got {c.student_layers}")
+    student = "assistant_layers" if c.assistant_layers else "student_layers"
+    pairs = [("student_layers", student)]
+    pairs += [(student, "base_layers")] * (not c.base_weights)  # released weights have their own layers
+    pairs += [(student, "teacher_layers")] * (not c.teacher_weights)
+    for small, large in pairs:
+        few, many = getattr(c, small), getattr(c, large)
+        fits = all(a <= b for a, b in zip(layers(few), layers(many), strict=True))
+        must(fits, f"{small} must not exceed {large}={many}, got {few}")
 
 
 def _kind(kind: type) -> str:

@@ -13,13 +13,13 @@ from optima_lab.config import preset as make_preset
 from optima_lab.distill.checkpoints import fingerprint
 from optima_lab.distill.strategies import Strategy, parse_strategies
 from optima_lab.errors import ConfigError, RecordError
+from optima_lab.locks import alone
+from optima_lab.record_checks import check_summary
 from optima_lab.records import read_json
 
-RECORD_VERSION = 1  # raise it when the same configuration would leave other records
+RECORD_VERSION = 2  # raise it when the same configuration would leave other records
 # What changes no record of a student: names, where the same data lies, and what is in a strategy's own id.
 _NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch")
-# Younger than the first records: in an id only where they are set. Released weights are told by their content.
-_IF_SET = ("teacher_weights", "base_weights", "resample")
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,21 @@ def run_seed(config: Config, runs: Path, strategies: str | Sequence[str] = "all"
     if missing:
         from optima_lab.training import train_population
 
-        with _writable(folder):
-            train_population(config, runs, folder, missing)
-    return Experiment(config, folder, tuple(s.id for s in chosen), read_json(folder / "experiment.json"))
+        with _writable(folder), alone(folder, f"{config.task}/{folder.name}"):
+            _refuse_links(folder)
+            missing = pending(config, runs, strategies)  # another process may have trained them since
+            if missing:
+                train_population(config, runs, folder, missing)
+    summary = check_summary(read_json(folder / "experiment.json"), folder / "experiment.json")
+    return Experiment(config, folder, tuple(s.id for s in chosen), summary)
 
 
 def _place(config: Config, runs: Path, strategies: str | Sequence[str]) -> tuple[Path, tuple[Strategy, ...]]:
     from optima_lab.data.corpus import locate
 
     chosen = parse_strategies(strategies, config)
+    if config.assistant_layers and len(parse_strategies(config.assistant, config)) != 1:
+        raise ConfigError(f"assistant must be one strategy, got {config.assistant!r}")
     return runs / config.task / experiment_id(config, locate(config, runs).fingerprint), chosen
 
 
@@ -113,7 +119,7 @@ def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
     """All experiments recorded below `runs`, with every strategy that has begun, ordered by task and folder."""
     found = []
     for path in sorted(Path(runs).glob("*/*/experiment.json")):
-        summary = read_json(path)
+        summary = check_summary(read_json(path), path)
         try:
             config = Config(**summary["config"])
         except (KeyError, TypeError, ConfigError) as error:
@@ -125,14 +131,30 @@ def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
 
 def experiment_id(config: Config, data_fingerprint: str) -> str:
     """'laptop-s0-1a2b3c4d': readable, and another one for whatever changes a student's records."""
-    parts = {k: v for k, v in asdict(config).items() if k not in _NOT_IN_ID and (v or k not in _IF_SET)}
-    parts |= fingerprint(config)
+    parts = unusual(config, [name for name in asdict(config) if name not in _NOT_IN_ID])
+    parts |= fingerprint(config)  # released weights are told by their content
     return f"{config.preset}-s{config.seed}-{content_hash(RECORD_VERSION, parts, data_fingerprint)}"
+
+
+def unusual(config: Config, names: Sequence[str]) -> dict[str, Any]:
+    """Those of the fields that differ from the defaults: a field added later leaves the names of older runs alone.
+
+    Whoever changes a default raises RECORD_VERSION.
+    """
+    usual = asdict(Config())
+    return {name: getattr(config, name) for name in names if getattr(config, name) != usual[name]}
 
 
 def content_hash(*parts: Any) -> str:
     """Eight hex digits of JSON-able content."""
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _refuse_links(folder: Path) -> None:
+    """Nothing is written through a link: in a stranger's run folder it may lead to any file of ours."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise RecordError(f"{path} must be a file or folder of its own, got a link; remove it")
 
 
 @contextmanager

@@ -16,12 +16,13 @@ def place_bars(place: int) -> None:
     _place = place
 
 
-def progress(items: Iterable[T], about: str, total: int | None = None) -> Iterator[T]:
+def progress(items: Iterable[T], about: str, total: int | None = None, done: int = 0) -> Iterator[T]:
     """`items` with a bar on standard error that appears after two seconds and goes when it is full.
 
-    Where standard error is no terminal (a log, a test) the bar keeps to a line every ten seconds.
+    `done` of the `total` were there before. Where standard error is no terminal (a log, a test) the bar keeps to a line
+    every ten seconds.
     """
     quiet = not sys.stderr.isatty() and "ipykernel" not in sys.modules
     every = 10 if quiet else 0.5
-    bar = tqdm(items, about, total, delay=2, mininterval=every, dynamic_ncols=True, position=_place, leave=_place == 0)
-    return iter(bar)
+    look = {"delay": 2, "mininterval": every, "dynamic_ncols": True, "position": _place, "leave": _place == 0}
+    return iter(tqdm(items, about, total, initial=done, **look))

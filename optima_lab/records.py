@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from optima_lab.errors import RecordError
+from optima_lab.locks import part_of
+from optima_lab.record_checks import VECTORS, check_line, check_run, check_whole
 
 LINES = ("steps", "rounds", "evals")
-VECTORS = ("draws", "mean_before", "mean_after", "plays_before", "plays_after")
+SETTINGS = ("decay", "initial_plays", "round_steps", "attention", "decoder_attention", "alpha_kl")
 
 
 class Source(Protocol):
@@ -35,13 +37,18 @@ class Source(Protocol):
 
 
 class Writer:
-    """Appends one run's records, flushed to disk after every round; closing the files is the caller's `with`."""
+    """Appends one run's records, flushed to disk after every round; closing the files is the caller's `with`.
 
-    def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
+    A run that goes on after `done` steps keeps its records up to there; later ones will be written again.
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, Any], done: int = 0) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "run.json", about)
-        self._files = {name: (folder / f"{name}.jsonl").open("w", encoding="utf-8") for name in LINES}
+        for name in LINES:
+            _cut(folder / f"{name}.jsonl", done)
+        self._files = {name: (folder / f"{name}.jsonl").open("a", encoding="utf-8") for name in LINES}
 
     def __enter__(self) -> "Writer":
         return self
@@ -61,9 +68,17 @@ class Writer:
             os.fsync(file.fileno())
 
 
+def _cut(path: Path, done: int) -> None:
+    """Leave the records of the first `done` steps, whole or not at all."""
+    kept = [record for record in read_lines(path) if record["step"] <= done] if done else []
+    part = part_of(path)
+    part.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+    os.replace(part, path)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write a small JSON file whole or not at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(part, path)
 
@@ -71,11 +86,35 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file. Raises RecordError naming it where it is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path} must be JSON: {error}") from None
+
+
+def _text(path: Path, errors: str = "strict") -> str:
+    """The text of a file that is no link and no pipe: what a stranger's folder points at is not ours to read."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise RecordError(f"{path} must be a file of its own, got a link or something else")
+    try:
+        return path.read_text(encoding="utf-8", errors=errors)
     except OSError as error:
         raise RecordError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise RecordError(f"{path} must be JSON: {error}") from None
+
+
+def read_speed(path: Path) -> dict[str, Any]:
+    """What `python -m optima_lab speed` measured; empty where it has not run.
+
+    Raises RecordError where the file is no such record.
+    """
+    known = read_json(path) if path.exists() else {}
+    models = known.get("models", {}) if isinstance(known, dict) else None
+    if not isinstance(models, dict) or not all(_are_seconds(each) for each in models.values()):
+        raise RecordError(f"{path} must hold lists of seconds by model under 'models'")
+    return known
+
+
+def _are_seconds(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, int | float) and value > 0 for value in values)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -83,9 +122,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
     Raises RecordError for a broken line elsewhere. A file that does not exist has no records.
     """
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = _text(path, "replace").split("\n")
     records = []
     for number, line in enumerate(lines, 1):
         if not line:
@@ -94,8 +133,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
             if not isinstance(record, dict):
                 raise ValueError("not an object")
+            check_line(record, path.stem)
             records.append(record)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):  # no newline after it: never finished
                 break
             raise RecordError(f"{path}:{number} must be a JSON object: {error}") from None
@@ -118,41 +158,70 @@ def read_evals(experiments: Sequence[Source]) -> pd.DataFrame:
 
 
 def read_runs(experiments: Sequence[Source]) -> pd.DataFrame:
-    """One row a run: task, experiment, seed, strategy, arm, last scores, steps so far, and whether it is done."""
+    """One row a run: task, experiment, seed, strategy, arm, last scores, steps so far, whether done, and its settings.
+
+    Settings (policy, reward and `SETTINGS`) are the strategy's own where it has them, else its configuration's; `own`
+    maps those that differ from the configuration's to their values.
+    """
     rows = []
     for known, folder, about in _folders(experiments):
-        evals = [e for e in read_lines(folder / "evals.jsonl") if e["metric"] == "score"]
+        population = folder.parent / "experiment.json"
+        whole = read_json(population).get("config", {}) if population.exists() else {}
+        evals = [e for e in _lines(folder, "evals") if e["metric"] == "score" and e["value"] is not None]
         last = {e["split"]: e["value"] for e in evals}
-        rounds = read_lines(folder / "rounds.jsonl")
+        rounds = _lines(folder, "rounds")
         scores = {f"score_{split}": last.get(split, float("nan")) for split in ("test", "dev")}
         steps = rounds[-1]["step"] if rounds else 0
         done = (folder / "done.json").exists()
-        rows.append({**known, "arm": about.get("arm", ""), **scores, "steps": steps, "done": done})
+        rows.append(
+            {**known, "arm": about.get("arm", ""), **scores, "steps": steps, "done": done, **_settings(about, whole)}
+        )
     columns = ["task", "experiment", "seed", "strategy", "arm", "score_test", "score_dev", "steps", "done"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "policy", "reward", *SETTINGS, "own"])
 
 
-def _folders(experiments: Sequence[Source]) -> Iterable[tuple[dict[str, Any], Path, dict[str, Any]]]:
+def _settings(about: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """How a run's arms were chosen and what was matched; None where it is not recorded.
+
+    `about` is the run, whose configuration has its own P, attention and weights already; `whole` is the population's
+    configuration, where γ and T0 are those of whoever trained last.
+    """
+    usual = {"reward": "all", **{name: about.get("config", {}).get(name) for name in SETTINGS}}
+    given = {**about.get("parameters", {}), **about}
+    found = {name: value if given.get(name) is None else given[name] for name, value in usual.items()}
+    usual |= {name: whole[name] for name in SETTINGS if name in whole and name not in about.get("parameters", {})}
+    own = {name: found[name] for name, value in usual.items() if value is not None and found[name] != value}
+    return {"policy": about.get("policy", ""), **found, "own": own}
+
+
+def _folders(experiments: Sequence[Source]) -> Iterable[tuple[dict[str, Any], Path, Mapping[str, Any]]]:
     for each in experiments:
         for name in each.only:
             folder = each.folder / name
+            if folder.is_symlink():
+                raise RecordError(f"{folder} must be a folder of its own, got a link")
             if (folder / "run.json").exists():
-                about = read_json(folder / "run.json")
+                about = check_run(read_json(folder / "run.json"), folder / "run.json")
                 known = {"task": each.task, "experiment": each.id, "seed": each.seed, "strategy": about["strategy"]}
                 yield known, folder, about
 
 
 def _frame(experiments: Sequence[Source], name: str) -> pd.DataFrame:
     rows = [
-        {**known, **record}
+        {**known, **record, **known}  # known first and last: a record decides neither order nor who it belongs to
         for known, folder, _ in _folders(experiments)
-        for record in read_lines(folder / f"{name}.jsonl")
+        for record in _lines(folder, name)
     ]
     frame = pd.DataFrame(rows)
     for column in set(VECTORS) & set(frame.columns):
         arrays = [None if _is_missing(value) else np.array(value, dtype=float) for value in frame[column]]
         frame[column] = pd.Series(arrays, index=frame.index, dtype=object)
     return frame
+
+
+def _lines(folder: Path, name: str) -> list[Mapping[str, Any]]:
+    path = folder / f"{name}.jsonl"
+    return [check_whole(record, name, path) for record in read_lines(path)]
 
 
 def _is_missing(value: Any) -> bool:

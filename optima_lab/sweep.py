@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optima_lab import records
 from optima_lab.config import TASKS, Config, Value
 from optima_lab.errors import OptimaError
 from optima_lab.experiment import Experiment, configurations, pending, run
 from optima_lab.progress import place_bars
+
+if TYPE_CHECKING:
+    from optima_lab.notebooks import Job
 
 NOTEBOOKS = (
     "00_quickstart.ipynb",
@@ -70,6 +73,11 @@ class Sweep:
     def _arguments(self) -> dict[str, Any]:
         return {**self._configured(), "runs": self.runs, "strategies": self.strategies}
 
+    def missing(self) -> int:
+        """How many students there are still to train."""
+        configs = [c for task in self.tasks for c in configurations(task, **self._configured())]
+        return sum(len(pending(c, self.runs, self.strategies)) for c in configs)
+
     def _waiting(self) -> list[Config]:
         """The configurations, one a task, that have something to train."""
         return [
@@ -98,8 +106,8 @@ class Sweep:
         else:
             self.experiments += result
 
-    def draw(self, figures: Path) -> None:
-        """Execute the notebooks of every trained task and build the gallery."""
+    def draw(self, figures: Path, notebooks: Sequence[str] = NOTEBOOKS, more: Sequence["Job"] = ()) -> None:
+        """Execute these notebooks for every trained task, then `more` of them, and build the gallery."""
         from optima_lab.notebooks import Job, execute_all
         from optima_lab.views.gallery import build
 
@@ -110,12 +118,12 @@ class Sweep:
                 HOME / name,
                 figures / task / name,
                 self._parameters(figures, task),
-                self._key(task),
+                self.key(task),
             )
             for task in trained
-            for name in NOTEBOOKS
+            for name in notebooks
         ]
-        self.failures += [result.error for result in execute_all(jobs) if result.error]
+        self.failures += [result.error for result in execute_all([*jobs, *more]) if result.error]
         self.seconds["notebooks"] = perf_counter() - start
         start = perf_counter()
         self.gallery = build(figures)
@@ -126,7 +134,8 @@ class Sweep:
         known: dict[str, Value] = {"task": task, "preset": self.preset, "seeds": self.seeds, "data": self.data}
         return {**known, "runs": self.runs, "figures": str(figures), "changes": changes, "strategies": self.strategies}
 
-    def _key(self, task: str) -> str:
+    def key(self, task: str) -> str:
+        """What the records of a task are known by: its experiments, and which of their strategies are looked at."""
         return " ".join(f"{e.id}:{','.join(e.only)}" for e in self.experiments if e.task == task)
 
     def report(self) -> int:

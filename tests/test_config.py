@@ -27,6 +27,7 @@ OUTSIDE: dict[str, tuple[Any, str]] = {
     "student_layers": ("a/b/c", "layers of image/text/decoder such as 4/2/2"),
     "student_width": (7, "at least 8"),
     "world_seed": (-1, "at least 0"),
+    "assistant_layers": ("2/1", "empty or layers of image/text/decoder such as 4/2/2"),
     "scenes": (63, "at least 64"),
     "limit": (-1, "at least 0"),
     "answer_count": (0, "at least 1"),
@@ -103,6 +104,11 @@ def test_numbers_are_finite(value: float) -> None:
         ({"teacher_width": 40}, "teacher_width must be a multiple of head_width=16, got 40"),
         ({"student_width": 40}, "student_width must be a multiple of head_width=16, got 40"),
         ({"student_layers": "1/1/2"}, "student_layers must not exceed base_layers=2/1/1, got 1/1/2"),
+        ({"assistant_layers": "3/1/1"}, "assistant_layers must not exceed base_layers=2/1/1, got 3/1/1"),
+        (
+            {"student_layers": "2/1/1", "assistant_layers": "1/1/1"},
+            "student_layers must not exceed assistant_layers=1/1/1, got 2/1/1",
+        ),
     ],
 )
 def test_fields_must_go_together(changes: dict[str, Any], message: str) -> None:

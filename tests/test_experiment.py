@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from optima_lab import training
+from optima_lab import training, workshop
 from optima_lab.config import Config, preset
 from optima_lab.data.corpus import locate
 from optima_lab.distill.evaluate import evaluate
@@ -152,7 +152,7 @@ def interrupted_after(rounds: int, runs: Path, written: list[int]):
     def distill(*args):
         for record in original(*args):
             yield record
-            if record[0] == rounds:
+            if record[0] == 2 * rounds:
                 written.extend(len(read_lines(path)) for path in runs.glob("vqa/*/txt/rounds.jsonl"))
                 raise KeyboardInterrupt
 
@@ -274,7 +274,8 @@ def test_what_is_pre_trained_is_shared_by_all_tasks(untrained: Path):
     before = {p.name for p in (untrained / "cache" / "models").iterdir()}
     ask(untrained, "img", task="coco")
     new = {p.name for p in (untrained / "cache" / "models").iterdir()} - before
-    assert [name.split("-")[0] for name in new] == ["coco"]  # its fine-tuned teacher alone
+    kinds = sorted(name.rsplit("-", 1)[0] for name in new)
+    assert kinds == ["coco-baselines", "coco-teacher"]  # what is fine-tuned, nothing pre-trained
 
 
 # ---- ids ------------------------------------------------------------------------------------------------------------
@@ -287,6 +288,8 @@ OTHER = {
     "teacher_layers": "3/1/1",
     "base_layers": "3/1/1",
     "student_layers": "2/1/1",
+    "assistant_layers": "2/1/1",
+    "assistant": "random",
     "attention": "weights",
     "decoder_attention": "cross",
     "optimizer": "adafactor",
@@ -329,7 +332,7 @@ def test_the_data_decide_too():
 )
 def test_evaluations_are_evenly_spaced_and_the_last_is_at_the_end(rounds: int, evaluations: int, expected: set[int]):
     config = preset("vqa", "smoke", steps=2 * rounds, evaluations=evaluations)
-    assert training.evaluation_rounds(config) == expected
+    assert training.evaluation_steps(config) == {2 * number for number in expected}
 
 
 # ---- wrong use ------------------------------------------------------------------------------------------------------
@@ -381,3 +384,32 @@ def test_a_full_disk_is_told_and_earlier_runs_stay(runs: Path, monkeypatch):
     after = files(runs)
     assert all(after[name] == time for name, time in before.items() if "/none/" in name or "/img/" in name)
     assert not list(runs.glob("vqa/*/txt/done.json"))
+
+
+# ---- two stages -----------------------------------------------------------------------------------------------------
+
+
+def test_the_first_stages_student_teaches_the_second(runs: Path, monkeypatch):
+    """A.4: large → assistant → student; the assistant is an experiment of its own, the teacher is paid once."""
+    taught = {}
+    original = training.distill
+
+    def distill(config, teacher, *rest):
+        taught[config.student_layers] = (teacher.depth("image"), teacher.width("image"))
+        return original(config, teacher, *rest)
+
+    monkeypatch.setattr(training, "distill", distill)
+    monkeypatch.setattr(workshop, "finetune", None)  # the fine-tuned teacher is there
+    two = {"student_layers": "1/1/1", "assistant_layers": "2/1/1", "assistant": "img"}
+    (second,) = ask(runs, "img,multi", **two)
+    assert taught == {"2/1/1": (2, 32), "1/1/1": (2, 32)}
+    (first,) = ask(runs, "img", student_layers="2/1/1")
+    assert second.summary["assistant"] == {"experiment": first.id}
+    assert len(taught) == 2  # nothing was trained again
+    (single,) = ask(runs, "img", student_layers="1/1/1")
+    assert single.folder != second.folder
+
+
+def test_an_assistant_is_one_strategy(runs: Path):
+    with pytest.raises(ConfigError, match="assistant must be one strategy, got 'img,txt'"):
+        ask(runs, "img", assistant_layers="2/1/1", assistant="img,txt")

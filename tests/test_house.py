@@ -17,16 +17,18 @@ LIBRARY = ROOT / "optima_lab"
 MODULES = sorted(LIBRARY.rglob("*.py"))
 # Who may import whom: a room imports itself and the rooms before it (DESIGN, The house).
 ORDER = (
-    ("errors", "progress"),
+    ("errors", "progress", "locks"),
     ("config", "presets"),
     ("bandits",),
     ("data",),
     ("distill",),
-    ("records",),
-    ("experiment", "training"),
+    ("records", "record_checks"),
+    ("experiment", "workshop", "training"),
+    ("populations",),
     ("views",),
     ("notebooks",),
     ("sweep",),
+    ("claims",),
     ("__main__",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -1,7 +1,7 @@
 """What a run leaves on disk comes back as it was; ids change with the question and with nothing else."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,26 @@ def test_a_runs_row_has_its_last_scores(run: Recorded) -> None:
     assert (row.score_dev, row.score_test, row.steps, row.done) == (50.0, 51.0, 4, False)
     write_json(run.folder / "optima" / "done.json", {})
     assert read_runs([run]).done.all()
+
+
+@pytest.mark.parametrize(
+    ("about", "found"),
+    [
+        ({}, {"decay": 0.98, "round_steps": 2, "reward": "all", "own": {}}),
+        ({"parameters": {"decay": 0.5}}, {"decay": 0.5, "own": {"decay": 0.5}}),
+        ({"reward": "kl"}, {"reward": "kl", "own": {"reward": "kl"}}),
+        ({"round_steps": 8, "config": {"round_steps": 8}}, {"round_steps": 8, "own": {"round_steps": 8}}),
+        ({"attention": "weights", "alpha_kl": None}, {"attention": "weights", "own": {"attention": "weights"}}),
+    ],
+)
+def test_a_runs_settings_are_its_own_or_its_configurations(run: Recorded, about: dict, found: dict) -> None:
+    base: dict[str, Any] = {"strategy": "named by nobody", "policy": "optima", "config": asdict(SMOKE)}
+    write_json(run.folder / "experiment.json", {"config": asdict(SMOKE)})
+    about = about | {"config": base["config"] | about.get("config", {})}
+    write_json(run.folder / "optima" / "run.json", base | about)
+    row = read_runs([run]).iloc[0]
+    assert row.policy == "optima"
+    assert {name: row[name] for name in found} == found
 
 
 def test_every_seed_and_strategy_has_rows_of_its_own(run: Recorded) -> None:
@@ -196,7 +216,8 @@ def test_the_same_question_has_the_same_id() -> None:
 OTHER: dict[str, Any] = {
     "task": "nlvr2", "seed": 1, "strict": False, "image_size": 32, "patch_size": 12, "text_tokens": 20,
     "vocabulary": 1000, "decoder": "paper", "image_queries": 4, "head_width": 8, "teacher_layers": "3/1/1",
-    "teacher_width": 48, "base_layers": "3/1/1", "student_layers": "2/1/1", "student_width": 48, "world_seed": 1,
+    "teacher_width": 48, "base_layers": "3/1/1", "student_layers": "2/1/1", "assistant_layers": "2/1/1",
+    "assistant": "random", "student_width": 48, "world_seed": 1,
     "scenes": 300, "limit": 100, "answer_count": 2, "pretrain_steps": 21, "base_steps": 21, "pretrain_batch": 33,
     "pretrain_lr": 1e-3, "finetune_steps": 21, "finetune_batch": 33, "encoder_lr": 2e-3, "pooler_lr": 1e-3,
     "finetune_warmup_steps": 6, "steps": 34, "round_steps": 4, "alpha_kl": 1.0, "alpha_hidden": 2.0,

@@ -97,9 +97,9 @@ def blank(data: TaskData) -> TaskData:
 
 
 def _world(config: Config) -> World:
-    few = max(64, config.scenes // 12)
+    dev, test = (max(64, config.scenes // share) for share in (12, 6))  # test once, at the end: it may be larger
     px = min(config.image_size, 96)
-    return World(config.scenes, few, few, picture_px=px, seed=config.world_seed)
+    return World(config.scenes, dev, test, picture_px=px, seed=config.world_seed)
 
 
 def _read(config: Config, source: Source, task: str, split: str) -> Records:
@@ -123,9 +123,9 @@ def _tokenizer(config: Config, source: Source) -> Tokenizer:
 
 
 def _fingerprint(folder: Path) -> str:
-    """16 hex digits of the annotation files' bytes and the pictures' names and sizes."""
+    """16 hex digits of the annotation files' bytes and the pictures' names and sizes; hidden files are no data."""
     digest = sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
         digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
         if path.suffix in (".json", ".jsonl"):
             digest.update(path.read_bytes())

@@ -14,6 +14,7 @@ from PIL import Image
 
 from optima_lab.data.checks import shown
 from optima_lab.errors import DataError
+from optima_lab.locks import part_of
 from optima_lab.progress import progress
 
 PIXEL_LIMIT = 64_000_000
@@ -93,7 +94,7 @@ def _notes(target: Path) -> Path:
 
 
 def _write(target: Path, shape: tuple[int, ...], paths: Sequence[Path], strict: bool) -> None:
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    part = part_of(target)
     try:
         with part.open("wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}

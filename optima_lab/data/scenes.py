@@ -5,7 +5,6 @@ said with each of its answers equally often (give or take two), so that text alo
 """
 
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from optima_lab.data.paint import render
 from optima_lab.data.sentences import Form, Said
 from optima_lab.data.things import Scene, draw_scene
 from optima_lab.errors import ConfigError, DataError
+from optima_lab.locks import alone, part_of
 from optima_lab.progress import progress
 
 __all__ = ["World", "render", "sample_scenes", "write_world"]
@@ -107,7 +107,9 @@ def write_world(folder: str | Path, world: World | None = None, tasks: Sequence[
             raise ConfigError(f"tasks must be among {', '.join(TASKS)}; got {task!r}")
     missing = [task for task in tasks if not _is_finished(folder / task, world)]
     for task in missing:
-        _write_task(folder / task, world, WRITERS[task])
+        with alone(folder, f"{folder.name}/{task}", f".{task}.lock"):
+            if not _is_finished(folder / task, world):  # else another process was faster
+                _write_task(folder / task, world, WRITERS[task])
     return folder
 
 
@@ -129,17 +131,13 @@ def _is_finished(target: Path, world: World) -> bool:
 
 def _write_task(target: Path, world: World, writer: Writer) -> None:
     total = world.scenes_train + world.scenes_dev + world.scenes_test
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    part = part_of(target)
     try:
         part.mkdir(parents=True)
         for _ in progress(writer(part, world), f"write {target.name} scenes", total):
             pass
         (part / _MANIFEST).write_text(json.dumps(_manifest(world), indent=1) + "\n")
-        try:
-            part.rename(target)
-        except OSError:
-            if not _is_finished(target, world):  # else another process was faster
-                raise
+        part.rename(target)
     except OSError as error:
         raise DataError(f"{target} cannot be written: {error.strerror}") from None
     finally:

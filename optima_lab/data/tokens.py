@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from optima_lab.errors import ConfigError, DataError
+from optima_lab.locks import part_of
 
 _MODEL_TYPE = "bpe"  # a unigram model of the embedded world's few words prunes them to letters
 _PAD, _BOS, _EOS, _UNKNOWN = 0, 1, 2, 3
@@ -60,7 +60,7 @@ class SentencePieceTokenizer:
         _check_length(tokens)
         path = Path(path)
         content = _train(list(texts), vocab_size)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part = part_of(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(content)

@@ -25,7 +25,7 @@ from optima_lab.distill.tasks import (
     to_device,
     training_loss,
 )
-from optima_lab.distill.walk import token_logits, walk, walk_decoder
+from optima_lab.distill.walk import Continuation, walk
 
 
 def vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
@@ -63,16 +63,14 @@ def cider(captions: Sequence[str], references: Sequence[Sequence[str]]) -> float
 @torch.no_grad()
 def generate(model: TaskModel, images: Tensor, tokenizer: Tokenizer, length: int) -> Int[Tensor, "batch token"]:
     """Greedy captions of at most `length` tokens, from the start token to the first end token, then padding."""
-    coca = model.coca
     tokens = torch.full((len(images), length), tokenizer.pad, dtype=torch.long, device=images.device)
     tokens[:, 0] = tokenizer.bos
-    picture = walk(coca, images, tokens, run=frozenset({"image"}))
+    seen = walk(model.coca, images, tokens, run=frozenset({"image"})).image_tokens
+    assert seen is not None
+    caption = Continuation(model.coca, seen)
     running = torch.ones(len(images), dtype=torch.bool, device=images.device)
     for step in range(1, length):
-        trace = walk(coca, images, tokens[:, :step], run=frozenset({"text"}))
-        trace.image_tokens = picture.image_tokens
-        walk_decoder(coca, tokens[:, :step], 1, trace)
-        best = token_logits(coca, trace)[:, -1].argmax(-1)
+        best = caption.next_logits(tokens[:, step - 1], step - 1).argmax(-1)
         tokens[:, step] = torch.where(running, best, tokenizer.pad)
         running &= best != tokenizer.eos
         if not running.any():  # a wait for the device, outside of training
@@ -82,7 +80,7 @@ def generate(model: TaskModel, images: Tensor, tokenizer: Tokenizer, length: int
 
 @dataclass
 class Evaluation:
-    """What one model reached on some rows of a split; `score` in per cent (CIDEr × 100), NaN where not asked for."""
+    """What one model reached on some rows of a split; `score` in per cent (CIDEr × 100)."""
 
     prediction_loss: float = 0.0
     kl: float = 0.0
@@ -103,12 +101,10 @@ def evaluate(
     split: Split,
     rows: np.ndarray,
     batch_size: int,
-    *,
-    captions: bool = True,
 ) -> list[Evaluation]:
     """Score, prediction loss and KL to the teacher of every model on `rows` of a split.
 
-    The teacher runs once for all of them; without one KL is NaN. Without `captions` none are written: no CIDEr.
+    The teacher runs once for all of them; without one KL is NaN.
     """
     found = [Evaluation(kl=0.0 if teacher else float("nan")) for _ in models]
     right: list[list[np.ndarray]] = [[] for _ in models]
@@ -128,7 +124,7 @@ def evaluate(
         if scores:
             result.right = np.concatenate(scores)
             result.score = 100.0 * float(result.right.mean())
-        elif captions:
+        else:
             result.score = 100.0 * caption_score(model, data, split, rows, batch_size)
     return found
 

@@ -99,9 +99,10 @@ def attention_loss(student: Trace, teacher: Trace, arm: Arm) -> Float[Tensor, ""
 def _mean_square(ours: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
     _require_same_shape(ours, theirs, "student and teacher")
     difference = ours - theirs
-    if mask is not None:  # before the square: a gradient of 0 · NaN would be NaN
-        difference = difference.masked_fill(~mask, 0.0)
-    return mean(difference.square(), mask)
+    if mask is None:
+        return difference.square().mean()
+    difference = difference.masked_fill(~mask, 0.0)  # before the square: a gradient of 0 · NaN would be NaN
+    return difference.square().sum() / mask.expand_as(difference).sum()
 
 
 def _require_same_shape(ours: Tensor, theirs: Tensor, names: str) -> None:

@@ -1,7 +1,6 @@
 """What a task adds to a CoCa: its head, its training loss, and the device-side batch both models see."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,8 +13,7 @@ from optima_lab.data.batches import Batch, order
 from optima_lab.data.corpus import TaskData
 from optima_lab.distill import losses
 from optima_lab.distill.models import TaskModel, dropout_mask, pixels
-from optima_lab.distill.walk import Trace, token_logits, walk
-from optima_lab.progress import progress
+from optima_lab.distill.walk import Trace, patches, token_logits, walk
 
 
 @dataclass(frozen=True)
@@ -25,9 +23,16 @@ class DeviceBatch:
     images: Float[Tensor, "batch pictures 3 height width"]
     tokens: Int[Tensor, "batch token"]
     targets: Float[Tensor, "batch classes"]
+    _cut: dict[int, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def patches(self, side: int) -> Float[Tensor, "batch pictures patch values"]:
+        """The pictures as a model with patches of `side` pixels takes them, cut once for all such models."""
+        if side not in self._cut:
+            self._cut[side] = patches(self.images, side)
+        return self._cut[side]
 
 
 def device() -> torch.device:
@@ -72,7 +77,7 @@ def logits(model: TaskModel, trace: Trace, keep: Tensor | None = None) -> Tensor
 
 def predict(model: TaskModel, batch: DeviceBatch) -> Tensor:
     """`logits` of a plain forward, nothing collected."""
-    return logits(model, walk(model.coca, batch.images, batch.tokens))
+    return logits(model, walk(model.coca, batch.patches(model.patch_size), batch.tokens))
 
 
 def real_next_tokens(tokens: Int[Tensor, "batch token"], pad: int) -> Tensor:
@@ -91,14 +96,6 @@ def prediction_kl(task: Task, student: Tensor, teacher: Tensor, batch: DeviceBat
     """D_KL of Eq. 1 between predictions; for captions per token, the mean over real tokens."""
     mask = real_next_tokens(batch.tokens, pad) if task.captions else None
     return losses.kl_divergence(student, teacher, mask)
-
-
-def training_batches(
-    config: Config, data: TaskData, batch_size: int, steps: int, seed: int, about: str
-) -> Iterator[tuple[int, DeviceBatch]]:
-    """(step, batch) for step 1 … steps, with a progress bar; the order depends on the seed and the step alone."""
-    for step in progress(range(1, steps + 1), f"{about} {data.task.title}"):
-        yield step, training_batch(config, data, batch_size, seed, step)
 
 
 def training_batch(config: Config, data: TaskData, batch_size: int, seed: int, step: int) -> DeviceBatch:

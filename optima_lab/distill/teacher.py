@@ -10,6 +10,7 @@ from optima_lab.data.tokens import Tokenizer
 from optima_lab.distill import losses
 from optima_lab.distill.models import TaskModel, build, for_task, size, student_from
 from optima_lab.distill.optimize import build_optimizer, schedule, update
+from optima_lab.distill.resume import Keeper
 from optima_lab.distill.tasks import (
     device,
     head_dropout,
@@ -17,24 +18,23 @@ from optima_lab.distill.tasks import (
     predict,
     real_next_tokens,
     to_device,
-    training_batches,
+    training_batch,
     training_loss,
 )
 from optima_lab.distill.walk import token_logits, walk
-from optima_lab.progress import progress
 
 CONTRASTIVE, CAPTIONING = 1.0, 2.0  # CoCa's weights of the two losses (arXiv 2205.01917, Section 4.1)
 
 
-def pretrain(config: Config, which: str, captions: Split, tokenizer: Tokenizer) -> CoCa:
-    """A 'teacher' or 'base' of the configured size, trained on pictures and their captions.
+def pretrain(config: Config, which: str, captions: Split, tokenizer: Tokenizer, keeper: Keeper) -> CoCa:
+    """A 'teacher' or 'base' of the configured size, trained on pictures and their captions; `keeper` lets it go on.
 
     Loss: contrastive + 2 × captioning, one optimizer step a batch, linear schedule. Shared by all tasks.
     """
     steps = config.pretrain_steps if which == "teacher" else config.base_steps
     coca = build(size(config, which, tokenizer.vocab_size), seed=1 if which == "teacher" else 2).to(device())
     optimizer = build_optimizer(config.optimizer, [(coca, config.pretrain_lr)], config.weight_decay)
-    for step in progress(range(1, steps + 1), f"pre-train {which}"):
+    for step in keeper.steps(steps, {"model": coca, "optimizer": optimizer}, f"pre-train {which}"):
         rows = order(config.world_seed, step - 1, config.pretrain_batch, len(captions.tokens))
         batch = to_device(captions.take(rows), device())
         trace = walk(coca, batch.images, batch.tokens)
@@ -47,7 +47,7 @@ def pretrain(config: Config, which: str, captions: Split, tokenizer: Tokenizer) 
     return coca
 
 
-def finetune(config: Config, coca: CoCa, data: TaskData, *, seed: int = 3) -> TaskModel:
+def finetune(config: Config, coca: CoCa, data: TaskData, keeper: Keeper, *, seed: int = 3) -> TaskModel:
     """The teacher of a task: all parameters trained with the task's loss, the head at its own learning rate."""
     shape = size(config, "teacher", data.tokenizer.vocab_size)
     model = for_task(coca, shape, data.task.pictures, len(data.classes), seed).to(device())
@@ -55,7 +55,9 @@ def finetune(config: Config, coca: CoCa, data: TaskData, *, seed: int = 3) -> Ta
     if model.head is not None:
         parts.append((model.head, config.pooler_lr))
     optimizer = build_optimizer(config.optimizer, parts, config.weight_decay)
-    for step, batch in training_batches(config, data, config.finetune_batch, config.finetune_steps, seed, "fine-tune"):
+    kept, about = {"model": model, "optimizer": optimizer}, f"fine-tune {data.task.title}"
+    for step in keeper.steps(config.finetune_steps, kept, about):
+        batch = training_batch(config, data, config.finetune_batch, seed, step)
         keep = head_dropout(model, batch, config.dropout, seed, step)
         prediction = logits(model, walk(model.coca, batch.images, batch.tokens), keep)
         loss = training_loss(data.task, prediction, batch, data.tokenizer.pad)
@@ -71,12 +73,13 @@ def new_student(config: Config, base: CoCa, data: TaskData, seed: int) -> TaskMo
     return for_task(coca, small, data.task.pictures, len(data.classes), seed).to(device())
 
 
-def text_only(config: Config, base: CoCa, data: TaskData, *, seed: int = 4) -> TaskModel:
+def text_only(config: Config, base: CoCa, data: TaskData, keeper: Keeper, *, seed: int = 4) -> TaskModel:
     """A student-sized model fine-tuned as a student is, but shown grey pictures."""
     model = new_student(config, base, data, seed)
     optimizer = build_optimizer(config.optimizer, [(model, config.lr)], config.weight_decay)
-    grey = blank(data)
-    for step, batch in training_batches(config, grey, config.batch_size, config.steps, seed, "text alone"):
+    grey, kept = blank(data), {"model": model, "optimizer": optimizer}
+    for step in keeper.steps(config.steps, kept, f"text alone {data.task.title}"):
+        batch = training_batch(config, grey, config.batch_size, seed, step)
         loss = training_loss(data.task, predict(model, batch), batch, data.tokenizer.pad)
         update(optimizer, loss, schedule(step, config.steps, config.warmup_steps), config.clip)
     return model.eval().requires_grad_(False)

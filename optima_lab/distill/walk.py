@@ -52,7 +52,7 @@ class Trace:
 
 def walk(
     coca: CoCa,
-    images: Float[Tensor, "batch pictures 3 height width"],
+    images: Float[Tensor, "batch pictures 3 height width"] | Float[Tensor, "batch pictures patch values"],
     tokens: Int[Tensor, "batch token"],
     *,
     run: frozenset[str] = frozenset(MODULES),
@@ -61,7 +61,8 @@ def walk(
 ) -> Trace:
     """Run the modules in `run` and note hidden states and attention of the layers (from 1) in `collect`.
 
-    The decoder needs both encoders, which are then run too. Equals open_clip's forward.
+    The decoder needs both encoders, which are then run too. `images` may come as `patches`, cut once for many models.
+    Equals open_clip's forward.
     """
     trace = Trace()
     if run & {"image", "decoder"}:
@@ -97,7 +98,7 @@ def attend(
     else:
         q = F.linear(queries, weight[:d], bias[:d])
         k, v = F.linear(context, weight[d:], bias[d:]).split(d, -1)
-    heads = [x.unflatten(-1, (h, d // h)).transpose(1, 2) for x in (q, k, v)]
+    heads = [_heads(x, attn) for x in (q, k, v)]
     out = F.scaled_dot_product_attention(*heads, attn_mask=None if mask is None else mask[:, None])
     out = F.linear(out.transpose(1, 2).flatten(2), attn.out_proj.weight, attn.out_proj.bias)
     if wanted == "scores":
@@ -112,11 +113,15 @@ def attend(
 def _block(
     block: Any, x: Tensor, mask: Tensor | None, wanted: str, context: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """A pre-norm residual block: x + attention(x), then + MLP; the paper's decoder has no MLP here."""
+    """A pre-norm residual block: x + attention(x), then + MLP; the paper's decoder has none at its self-attention."""
     context = None if context is None else block.ln_1_kv(context)
     out, seen = attend(block.attn, block.ln_1(x), context, mask, wanted)
-    x = x + block.ls_1(out)
-    return (x if block.mlp is None else x + block.ls_2(block.mlp(block.ln_2(x)))), seen
+    return _residual(block, x, out), seen
+
+
+def _residual(block: Any, x: Tensor, attended: Tensor) -> Tensor:
+    x = x + block.ls_1(attended)
+    return x if block.mlp is None else x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
 def _tower(
@@ -145,11 +150,15 @@ def _walk_image(coca: CoCa, images: Tensor, trace: Trace, layers: Layers, view: 
     trace.token_mask["image"] = trace.pair_mask["image"] = None
 
 
+def patches(images: Float[Tensor, "*pictures 3 height width"], side: int) -> Float[Tensor, "*pictures patch values"]:
+    """Pictures cut into squares of `side` pixels, row by row; a patch's values are ordered channel, row, column."""
+    return F.pixel_unshuffle(images, side).flatten(-2).transpose(-1, -2).contiguous()
+
+
 def _patch_embedding(visual: Any, images: Tensor) -> Float[Tensor, "picture token width"]:
     """Class token and patches; a convolution whose stride is its kernel is one matrix product."""
-    p = visual.patch_size[0]
-    patches = F.pixel_unshuffle(images, p).flatten(2).transpose(1, 2)  # (picture, patch, 3·p·p)
-    x = F.linear(patches, visual.conv1.weight.flatten(1))
+    cut = images if images.ndim == 3 else patches(images, visual.patch_size[0])
+    x = F.linear(cut, visual.conv1.weight.flatten(1))
     x = torch.cat([visual.class_embedding.expand(len(x), 1, -1), x], 1)
     return x + visual.positional_embedding
 
@@ -199,3 +208,55 @@ def token_logits(coca: CoCa, trace: Trace) -> Float[Tensor, "batch token vocabul
     """The decoder's prediction of the token after each position."""
     assert trace.decoded is not None
     return trace.decoded @ coca.text_decoder.text_projection
+
+
+class Continuation:
+    """Captions written token by token: keys and values of what is already written are kept, not computed again.
+
+    `next_logits` equals `token_logits` of a whole walk at its last token, as nothing looks ahead. The text encoder's
+    CLS token is left out: captions do not read it.
+    """
+
+    def __init__(self, coca: CoCa, image_tokens: Float[Tensor, "batch token width"]) -> None:
+        decoder: Any = coca.text_decoder
+        self.coca = coca
+        self.past: dict[int, tuple[Tensor, Tensor]] = {}
+        self.seen = [_keys_values(b.attn, b.ln_1_kv(image_tokens)) for b in decoder.cross_attn]
+
+    def next_logits(self, token: Int[Tensor, " batch"], position: int) -> Float[Tensor, "batch vocabulary"]:
+        """Logits of the token after `token`, which stands at `position` (from 0)."""
+        text: Any = self.coca.text
+        decoder: Any = self.coca.text_decoder
+        x = (text.token_embedding(token) + text.positional_embedding[position])[:, None]
+        for block in text.transformer.resblocks:
+            x = self._extend(block, x)
+        for block, cross, seen in zip(decoder.resblocks, decoder.cross_attn, self.seen, strict=True):
+            x = self._extend(block, x)
+            x = _residual(cross, x, _attend_to(cross.attn, cross.ln_1(x), *seen))
+        return decoder.ln_final(x)[:, 0] @ decoder.text_projection
+
+    def _extend(self, block: Any, x: Tensor) -> Tensor:
+        queries = block.ln_1(x)
+        new = _keys_values(block.attn, queries)
+        old = self.past.get(id(block))
+        kept = new if old is None else (torch.cat([old[0], new[0]], 2), torch.cat([old[1], new[1]], 2))
+        self.past[id(block)] = kept
+        return _residual(block, x, _attend_to(block.attn, queries, *kept))
+
+
+def _heads(x: Tensor, attn: nn.MultiheadAttention) -> Tensor:
+    return x.unflatten(-1, (attn.num_heads, attn.embed_dim // attn.num_heads)).transpose(1, 2)
+
+
+def _keys_values(attn: nn.MultiheadAttention, context: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values of `context`: (batch, head, token, width of a head) each."""
+    d = attn.embed_dim
+    k, v = F.linear(context, attn.in_proj_weight[d:], attn.in_proj_bias[d:]).split(d, -1)
+    return _heads(k, attn), _heads(v, attn)
+
+
+def _attend_to(attn: nn.MultiheadAttention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    d = attn.embed_dim
+    q = _heads(F.linear(queries, attn.in_proj_weight[:d], attn.in_proj_bias[:d]), attn)
+    out = F.scaled_dot_product_attention(q, keys, values).transpose(1, 2).flatten(2)
+    return F.linear(out, attn.out_proj.weight, attn.out_proj.bias)

@@ -19,7 +19,8 @@ from optima_lab.views import tables
 from optima_lab.views.manifest import Executed, Picture, collect, manifest
 from optima_lab.views.pages import markdown, notebook_page, page, scrolling
 
-PAGES = {"replay": "Replay of a run", "playground": "Playground"}  # pages of widgets, linked where they exist
+# Pages that are linked where they exist: widgets, and the claims of the paper.
+PAGES = {"replay": "Replay of a run", "playground": "Playground", "ledger": "Ledger of claims"}
 ABOUT = (
     "What each module of a multimodal teacher is worth to a small student, and what OPTIMA's bandit makes of it "
     "(arXiv 2310.04550). Every figure is drawn by the notebook above it, from the runs named below it."

@@ -65,6 +65,18 @@ def paper_score(task: str, strategy: str, model: str = "CoCa-Tiny12", quantity: 
     return float(found.value.iloc[0]) if len(found) else float("nan")
 
 
+def reported_speedup(method: str) -> float:
+    """Table 1's inference speed-up of a method over its teacher; NaN where it prints none."""
+    table = reported()
+    found = table.value[(table.method == method) & (table.quantity == "speedup")]
+    return float(found.iloc[0]) if len(found) else float("nan")
+
+
+def half_life(decay: Any) -> Any:
+    """-1/log2 γ (A.7 of arXiv 2310.04550): after so many plays of an arm a reward weighs half in its moving average."""
+    return -1 / np.log2(decay)
+
+
 def recorded(frame: Frame) -> Frame:
     """The frame, or one with all columns where nothing is recorded at all."""
     columns = (

@@ -35,13 +35,29 @@ PALETTE: Mapping[str, str] = {
     "Img+Txt+Multi": "#332288",
     "OPTIMA": "#d55e00",
     "OPTIMA calibrated": "#d55e00",  # the same sampler: told apart by its hatch and dashes
+    "OPTIMA simple mean": "#d55e00",
     "Random": "#7a7a7a",
+    "DIDE": "#b8b8b8",
     "KL only": "#b8b8b8",
     "None": "#dddddd",
     "teacher": "#000000",
 }
-HATCHES: Mapping[str, str] = {"OPTIMA calibrated": "///", "KL only": "...", "None": "xx"}
-DASHES: Mapping[str, str] = {"OPTIMA calibrated": "--", "Random": ":", "KL only": "-.", "None": "--", "teacher": "-."}
+HATCHES: Mapping[str, str] = {
+    "OPTIMA calibrated": "///",
+    "OPTIMA simple mean": "\\\\\\",
+    "KL only": "...",
+    "DIDE": "++",
+    "None": "xx",
+}
+DASHES: Mapping[str, str] = {
+    "OPTIMA calibrated": "--",
+    "OPTIMA simple mean": ":",
+    "Random": ":",
+    "KL only": "-.",
+    "DIDE": ":",
+    "None": "--",
+    "teacher": "-.",
+}
 MARKERS: Mapping[str, str] = dict(zip(LABELS, "os^DvPX", strict=True))  # shape repeats what colour says
 OTHER = "#444444"  # strategies that have no colour of their own
 INK, FAINT = "#1a1a1a", "#5f5f5f"
@@ -49,8 +65,14 @@ INK, FAINT = "#1a1a1a", "#5f5f5f"
 NARROW, WIDE, TALL = (6.4, 4.2), (9.6, 4.6), (9.6, 7.2)  # inches
 FORMATS = ("svg", "png", "pdf")
 LARGE_BYTES = 300_000  # of a picture in a notebook
-ORDER = ("None", "KL only", *LABELS, "Random", "OPTIMA", "OPTIMA calibrated")  # left to right, top to bottom
-DISPLAY = {"Img+Txt+Multi": "Img+Txt+Multi (LWD)", "None": "no distillation", "KL only": "KL only (logits)"}
+# Left to right, top to bottom.
+ORDER = ("None", "KL only", "DIDE", *LABELS, "Random", "OPTIMA", "OPTIMA simple mean", "OPTIMA calibrated")
+DISPLAY = {
+    "Img+Txt+Multi": "Img+Txt+Multi (LWD)",
+    "None": "no distillation",
+    "KL only": "KL only (logits)",
+    "DIDE": "DIDE (cross-modal attention)",
+}
 
 _RC: Mapping[str, Any] = {
     "axes.edgecolor": FAINT,

@@ -52,7 +52,8 @@ def results(runs: Frame, experiments: Sequence[Summary]) -> Frame:
 def _facts(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[float]]]:
     """(kind, name, value of each seed) of what is known before any student is trained."""
     facts = [
-        ("examples", split, [s["counts"].get(split, np.nan) for s in summaries]) for split in ("train", "dev", "test")
+        ("examples", split, [s.get("counts", {}).get(split, np.nan) for s in summaries])
+        for split in ("train", "dev", "test")
     ]
     skipped = [s.get("skipped", {}).get("count", 0) for s in summaries]
     facts += [("examples", "skipped", skipped)] if any(skipped) else []

@@ -5,7 +5,7 @@ import pytest
 from feeding import fed
 
 from optima_lab.bandits.policies import make_policy
-from optima_lab.bandits.policies.ema import CalibratedEmaThompson, EmaThompson
+from optima_lab.bandits.policies.ema import CalibratedEmaThompson, EmaThompson, MeanThompson
 
 
 def test_initial_plays_average_then_equation_7_takes_over() -> None:
@@ -40,6 +40,14 @@ def test_the_second_argument_is_a_variance(generator: np.random.Generator) -> No
     assert draws.mean() == pytest.approx(3.0, abs=0.01)
     assert draws.std() == pytest.approx(2.0 / 4.0, rel=0.01)  # √(2² / 16); a variance taken for a deviation gives 0.25
     assert policy.posterior(state).deviation[0, 0] == 0.5
+
+
+def test_the_simple_mean_never_forgets(generator: np.random.Generator) -> None:
+    state = fed(MeanThompson(initial_plays=1), [(0, 1.0), (1, 4.0), (0, 3.0), (0, 8.0)])
+    assert state["mean"].tolist() == [[4.0, 4.0]] and state["plays"].tolist() == [[3.0, 1.0]]
+    first = [EmaThompson(initial_plays=2).init(7, 1, np.random.default_rng(5))["order"]]
+    assert np.array_equal(MeanThompson(initial_plays=2).init(7, 1, np.random.default_rng(5))["order"], first[0])
+    assert MeanThompson(scale=2.0).posterior(state).deviation.tolist() == [[1.0, 2.0 / 2**0.5]]
 
 
 def test_only_the_played_arm_learns() -> None:

@@ -12,7 +12,7 @@ from optima_lab.data import layouts
 from optima_lab.data.formats import read
 from optima_lab.data.layouts import WRITERS
 from optima_lab.data.scenes import TASKS, World, sample_scenes, write_world
-from optima_lab.errors import ConfigError, DataError
+from optima_lab.errors import ConfigError, DataError, OptimaError
 
 SMALL = World(scenes_train=30, scenes_dev=8, scenes_test=8, texts=2)
 
@@ -87,12 +87,12 @@ def test_an_interrupted_world_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(layouts, "render", render)
     with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else DataError):
         write_world(tmp_path, SMALL, ("coco",))
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".coco.lock"]
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(OptimaError, match="must be writable"):
         write_world(tmp_path / "file", SMALL, ("coco",))
 
 

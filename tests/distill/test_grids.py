@@ -9,7 +9,8 @@ from small import VOCABULARY, config, shape, task_data, task_model
 from optima_lab.distill.grids import between, require_same_tokens, resampled, resampling
 from optima_lab.distill.models import TaskModel, build, for_task, size
 from optima_lab.distill.strategies import parse_strategy
-from optima_lab.distill.trainer import distill, make_student
+from optima_lab.distill.student import make_student
+from optima_lab.distill.trainer import distill
 from optima_lab.distill.walk import Trace
 from optima_lab.errors import ConfigError
 
@@ -75,9 +76,9 @@ def test_a_student_learns_from_a_teacher_of_another_grid(patch: int):
     student = make_student(
         settings, parse_strategy("img+txt", settings), task_model("student", settings, 2, data), teacher
     )
-    _, records, steps = next(iter(distill(settings, teacher, [student], data)))
-    assert all(step["hidden"] > 0 and step["attention"] > 0 for step in steps[0])
-    assert records[0]["probe_hidden"] > 0
+    ((_, [(rounds, steps)]),) = distill(settings, teacher, [student], data)
+    assert all(step["hidden"] > 0 and step["attention"] > 0 for step in steps)
+    assert rounds[0]["probe_hidden"] > 0
     with pytest.raises(ValueError, match="must agree in shape"):
         next(iter(distill(replace(settings, resample=False), teacher, [student], data)))
 

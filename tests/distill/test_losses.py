@@ -24,8 +24,9 @@ from optima_lab.distill.losses import (
 )
 from optima_lab.distill.models import Projections, TaskModel, build
 from optima_lab.distill.strategies import parse_strategy
+from optima_lab.distill.student import make_student
 from optima_lab.distill.tasks import DeviceBatch
-from optima_lab.distill.trainer import Bench, make_student
+from optima_lab.distill.trainer import Bench
 from optima_lab.distill.walk import Trace, every_layer, walk
 
 HALF, QUARTERS = tensor([[0.0, 0.0]]), tensor([[log(3.0), 0.0]])  # (½, ½) and (¾, ¼)
@@ -270,7 +271,7 @@ def test_a_students_layers_meet_the_teachers_by_the_rounded_up_ratio(teacher_lay
     assert {m: list(layers) for m, layers in bench.teacher_layers.items()} == matched
     batch = DeviceBatch(pictures(3), sentences(9, 3, 6), torch.eye(4)[:3])
     whole = walk(teacher.coca, batch.images, batch.tokens, collect=every_layer(teacher.coca))
-    asked = bench.ask_teacher(batch, LWD).trace
+    asked = bench.ask_teacher(batch, {student.view: (LWD, False)})[student.view].trace
     for module, layers in matched.items():
         torch.testing.assert_close(asked.hidden[module], [whole.hidden[module][i - 1] for i in layers])
         torch.testing.assert_close(asked.attention[module], [whole.attention[module][i - 1] for i in layers])

@@ -1,5 +1,7 @@
 """Strategies as text: what they mean, what they are called, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from optima_lab.bandits.arms import LABELS, parse_arm
@@ -23,14 +25,40 @@ def test_all_is_the_population_of_the_main_figures():
 def test_fixed_arms():
     strategy = parse_strategy("Multi+Img", CONFIG)
     assert (strategy.name, strategy.arm, strategy.policy, strategy.id) == ("Img+Multi", "Img+Multi", "", "img+multi")
-    assert strategy.alpha_kl is None  # the configuration's
+    assert strategy.configure(CONFIG) == CONFIG
     assert parse_strategy("img", CONFIG).arm == "Img"
 
 
 def test_no_distillation_and_kl_only():
     none, kl = parse_strategy("none", CONFIG), parse_strategy("kl", CONFIG)
-    assert (none.name, none.id, none.alpha_kl, none.arm, none.policy) == ("None", "none", 0.0, "", "")
-    assert (kl.name, kl.id, kl.alpha_kl, kl.arm, kl.policy) == ("KL only", "kl", 1.0, "", "")
+    assert (none.name, none.id, none.arm, none.policy) == ("None", "none", "", "")
+    assert (kl.name, kl.id, kl.arm, kl.policy) == ("KL only", "kl", "", "")
+    assert [s.configure(replace(CONFIG, alpha_kl=0.3)).alpha_kl for s in (none, kl)] == [0.0, 1.0]
+
+
+def test_dide_matches_predictions_and_cross_modal_attention_alone():
+    dide = parse_strategy("dide", CONFIG)
+    own = dide.configure(CONFIG)
+    assert (dide.name, dide.id, dide.arm, own.decoder_attention) == ("DIDE", "dide", "Multi", "cross")
+    assert (own.alpha_kl, own.alpha_hidden, own.alpha_attention) == (1.0, 0.0, CONFIG.alpha_attention)
+
+
+def test_students_of_one_population_may_differ_in_some_fields():
+    lwd = parse_strategy("img+txt+multi: attention=weights", CONFIG)
+    assert (lwd.name, lwd.arm) == ("Img+Txt+Multi (attention=weights)", "Img+Txt+Multi")
+    assert lwd.configure(CONFIG) == replace(CONFIG, attention="weights")
+    optima = parse_strategy("optima:round_steps=8:decay=0.5", CONFIG)
+    assert optima.name == "OPTIMA (decay=0.5, round_steps=8)"
+    assert optima.configure(CONFIG) == replace(CONFIG, round_steps=8)
+    for text, problem in {
+        "optima:round_steps=5": "steps must be a multiple of round_steps=5",
+        "img:attention=soft": "attention must be one of scores, weights",
+        "img:decay=0.5": "a fixed arm has no parameter 'decay'",
+        "optima:lr=0.1": "has no parameter 'lr'",
+        "dide:attention=weights": "takes no parameters",
+    }.items():
+        with pytest.raises(ConfigError, match=problem):
+            parse_strategy(text, CONFIG)
 
 
 def test_policies_take_what_the_configuration_says_and_the_text_says_otherwise():
@@ -58,6 +86,7 @@ def test_every_display_name_is_a_strategy():
         ("optima", "optima:decay=0.9"),  # the configuration's
         ("optima", "optima:scale=1"),  # the policy's own default
         ("optima", "optima:reward=all"),
+        ("optima", "optima:round_steps=2"),  # the configuration's
         ("optima:decay=0.5:scale=2", "optima:scale=2.0:decay=0.50"),
         ("none", " none "),
     ],
@@ -71,10 +100,11 @@ def test_the_same_thing_has_the_same_id(one: str, other: str):
 def test_different_things_have_different_ids():
     texts = (
         "none,kl,img,txt,optima,optima:decay=0.5,optima:reward=kl,optima:reward=layers,optima:scale=0.1,"
-        "optima:initial_plays=0,optima_calibrated,random,epsilon_greedy"
+        "optima:initial_plays=0,optima_calibrated,random,epsilon_greedy,dide,img:attention=weights,optima:round_steps=4,"
+        "multi:decoder_attention=cross,optima_mean"
     )
     found = parse_strategies(texts, CONFIG)
-    assert len({strategy.id for strategy in found}) == len(found) == 13
+    assert len({strategy.id for strategy in found}) == len(found) == 18
     assert parse_strategy("optima", CONFIG).id != parse_strategy("optima", preset("vqa", "smoke", decay=0.8)).id
 
 
@@ -94,9 +124,9 @@ def test_an_id_does_not_change_between_processes():
     ("text", "message"),
     [
         ("optma", r"unknown strategy 'optma'; did you mean 'optima'\?"),
-        ("nothing at all", "unknown strategy 'nothing at all'; valid: none, kl, img"),
+        ("nothing at all", "unknown strategy 'nothing at all'; valid: none, kl, dide, img"),
         ("img+tx", r"arm must be one of .*; did you mean"),
-        ("img:decay=0.9", "strategy 'img' takes no parameters, got decay"),
+        ("img:decay=0.9", "a fixed arm has no parameter 'decay'; valid: round_steps"),
         ("none:reward=kl", "strategy 'none' takes no parameters, got reward"),
         ("optima:decai=0.9", r"optima has no parameter 'decai'; did you mean 'decay'\?"),
         ("optima:decay", "must be name=value, got 'decay'"),

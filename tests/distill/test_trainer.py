@@ -19,8 +19,9 @@ from optima_lab.distill.models import Projections, TaskModel, dropout_mask
 from optima_lab.distill.optimize import build_optimizer
 from optima_lab.distill.rewards import ProbeLosses, reward
 from optima_lab.distill.strategies import parse_strategies
+from optima_lab.distill.student import make_student
 from optima_lab.distill.tasks import logits, mix, to_device
-from optima_lab.distill.trainer import distill, make_student
+from optima_lab.distill.trainer import distill
 from optima_lab.distill.walk import every_layer, walk
 
 CPU = torch.device("cpu")
@@ -43,10 +44,10 @@ def train(names: str, settings, data: TaskData | None = None):
     teacher = a_teacher(settings, data)
     students = students_of(names, settings, data, teacher)
     rounds, steps = [[] for _ in students], [[] for _ in students]
-    for _, records, parts in distill(settings, teacher, students, data):
-        for n, (record, part) in enumerate(zip(records, parts, strict=True)):
-            rounds[n].append(record)
-            steps[n] += part
+    for _, taken in distill(settings, teacher, students, data):
+        for n, (records, lines) in enumerate(taken):
+            rounds[n] += records
+            steps[n] += lines
     return students, rounds, steps
 
 
@@ -146,8 +147,8 @@ def test_rewards_are_measured_over_all_layers_whatever_the_arm():
     students = students_of("none,img,optima,optima:reward=kl", settings, data, teacher)
     variants = ["all", "all", "all", "kl"]
     before = [probe_losses(settings, data, teacher, student) for student in students]
-    for _, records, _ in distill(settings, teacher, students, data):
-        for n, (student, record) in enumerate(zip(students, records, strict=True)):
+    for _, taken in distill(settings, teacher, students, data):
+        for n, (student, ((record,), _)) in enumerate(zip(students, taken, strict=True)):
             after = probe_losses(settings, data, teacher, student)
             found = ProbeLosses(*(record[f"probe_{name}"] for name in ProbeLosses._fields))
             assert found == pytest.approx(after, rel=1e-5)
@@ -175,6 +176,29 @@ def test_a_student_in_a_population_is_the_same_student_alone():
                 torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-5)
 
 
+def test_rounds_of_different_lengths_and_views_live_in_one_population():
+    settings = config(steps=8, round_steps=4, initial_plays=0)
+    names = ["optima", "optima:round_steps=2", "optima:round_steps=8", "img+txt+multi:attention=weights", "dide"]
+    together, rounds, steps = train(",".join(names), settings)
+    assert [[record["step"] for record in records] for records in rounds] == [[4, 8], [2, 4, 6, 8], [8], [4, 8], [4, 8]]
+    assert [[record["round"] for record in records] for records in rounds[1:3]] == [[1, 2, 3, 4], [1]]
+    for n, name in enumerate(names):
+        assert [line["step"] for line in steps[n]] == list(range(1, 9))
+        (alone,), (alone_rounds,), (alone_steps,) = train(name, settings)
+        assert [r["arm"] for r in alone_rounds] == [r["arm"] for r in rounds[n]]
+        assert [s["attention"] for s in alone_steps] == pytest.approx([s["attention"] for s in steps[n]], abs=1e-5)
+        for p, q in zip(alone.model.parameters(), together[n].model.parameters(), strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-5)
+
+
+def test_a_baseline_has_its_own_weights_of_eq_5():
+    settings = config(steps=2, alpha_attention=0.5)
+    _, _, (dide, weights) = train("dide,multi:attention=weights", settings)
+    for line in dide:
+        assert line["total"] == pytest.approx(line["train"] + line["kl"] + 0.5 * line["attention"], rel=1e-5)
+    assert all(line["kl"] is None for line in weights)
+
+
 def test_the_same_seed_gives_the_same_records_to_the_bit():
     settings = config(steps=8)
     first, second = (train("img,optima", settings) for _ in range(2))
@@ -191,7 +215,7 @@ def test_numbers_drawn_elsewhere_change_nothing():
     students = students_of("optima", settings, data, teacher)
     torch.manual_seed(99)
     np.random.seed(99)  # noqa: NPY002
-    found = [step for _, _, parts in distill(settings, teacher, students, data) for step in parts[0]]
+    found = [step for _, ((_, lines),) in distill(settings, teacher, students, data) for step in lines]
     assert found == expected[0]
 
 
@@ -242,9 +266,9 @@ def test_matrices_outside_the_arm_stay_as_they_are():
         return [{m: [w.detach().clone() for w in getattr(s.projections, m)] for m in MODULES} for s in students]
 
     before, played = matrices(), set()
-    for _, records, _ in distill(settings, teacher, students, data):
+    for _, taken in distill(settings, teacher, students, data):
         after = matrices()
-        for record, old, new in zip(records, before, after, strict=True):
+        for ((record,), _), old, new in zip(taken, before, after, strict=True):
             arm = parse_arm(record["arm"]) if record["arm"] else frozenset()
             played.add(arm)
             for module in MODULES:
@@ -284,6 +308,8 @@ def test_what_was_not_computed_is_none_and_the_total_adds_up():
         ("img", {"image": 4 + 4 * 4, "text": 3, "decoder": 4}),
         ("none,img,txt", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4}),
         ("img,img+txt", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4}),
+        # A second view of the attention is a second walk, of the modules it needs alone.
+        ("img,txt:attention=weights", {"image": 2 * 4 + 4 * 4, "text": 2 * 3 + 4 * 3, "decoder": 2 * 4}),
         ("img,kl", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4 + 4 * 4}),
         ("multi", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4 + 4 * 4}),
     ],

@@ -14,7 +14,7 @@ from optima_lab.bandits.policies.base import (
 )
 from optima_lab.bandits.policies.beta import BetaThompson, DiscountedBetaThompson, SlidingBetaThompson
 from optima_lab.bandits.policies.change import CusumUcb
-from optima_lab.bandits.policies.ema import CalibratedEmaThompson, EmaThompson
+from optima_lab.bandits.policies.ema import CalibratedEmaThompson, EmaThompson, MeanThompson
 from optima_lab.bandits.policies.exp3 import Exp3S
 from optima_lab.bandits.policies.gaussian import DiscountedGaussianThompson, KalmanThompson, SlidingGaussianThompson
 from optima_lab.bandits.policies.glr import GlrKlUcb
@@ -41,6 +41,7 @@ POLICIES: dict[str, type[Policy]] = {
     for policy in (
         EmaThompson,
         CalibratedEmaThompson,
+        MeanThompson,
         DiscountedGaussianThompson,
         SlidingGaussianThompson,
         KalmanThompson,

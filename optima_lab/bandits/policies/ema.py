@@ -69,6 +69,37 @@ class EmaThompson(Policy):
 
 
 @dataclass(frozen=True)
+class MeanThompson(Policy):
+    """The stationary sampler that OPTIMA departs from: the plain average of all rewards instead of the moving one.
+
+        r̂_k ~ N(μ_k, scale² / (n_k + 1)),   μ_a ← μ_a + (r − μ_a) / (n_a + 1)
+
+    It never forgets, so it takes means to stand still. Parameters and state as in EmaThompson.
+    """
+
+    initial_plays: int = 10
+    scale: float = 1.0
+    name: ClassVar[str] = "optima_mean"
+
+    def __post_init__(self) -> None:
+        EmaThompson(initial_plays=self.initial_plays, scale=self.scale)
+
+    def init(self, arms: int, replications: int, generator: np.random.Generator) -> State:
+        return EmaThompson(initial_plays=self.initial_plays).init(arms, replications, generator)
+
+    def posterior(self, state: State) -> Posterior:
+        return EmaThompson(scale=self.scale).posterior(state)
+
+    def select(self, state: State, generator: np.random.Generator) -> Selection:
+        return initial_selection(state) or best(self.posterior(state).draw(generator))
+
+    def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
+        cell = cells(state, arm)
+        move_mean(state, cell, reward, 1 / (state["plays"].ravel()[cell] + 1))
+        count_play(state, cell)
+
+
+@dataclass(frozen=True)
 class CalibratedEmaThompson(Policy):
     """OPTIMA whose posterior is as wide as the rewards' own noise says.
 

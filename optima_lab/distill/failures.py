@@ -1,0 +1,86 @@
+"""Numbers gone wrong: when a student's losses are no longer finite, and where that began."""
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from optima_lab.bandits.arms import MODULES, label
+from optima_lab.distill.losses import Losses, total_loss
+from optima_lab.distill.optimize import update
+from optima_lab.distill.student import Student
+from optima_lab.distill.walk import every_layer, walk
+
+if TYPE_CHECKING:
+    from optima_lab.distill.trainer import Bench, Lesson
+
+
+def sound(rows: Sequence[Sequence[float]]) -> bool:
+    """Whether a round's losses are finite, rows as `Student.learn` takes them; what was not computed is no fault."""
+    *steps, probe = rows
+    return all(isfinite(row[0]) and isfinite(row[4]) for row in steps) and all(map(isfinite, probe[:4]))
+
+
+def explain(bench: "Bench", student: Student, end: int) -> dict[str, Any]:
+    """Why a student stops after the round that ended with step `end`; leaves it with its last good state.
+
+    The round is gone through again from there: steps depend on their numbers alone, so the same thing happens.
+    """
+    student.go_back()
+    first = end - student.config.round_steps + 1
+    where, step = "the losses on the probe", end
+    for again in range(first, end + 1):
+        found = _step(bench, student, bench.prepare(again, [student]))
+        if found:
+            where, step = found, again
+            break
+    student.go_back()
+    arm = label(student.arm) or None
+    return {"round": end // student.config.round_steps, "step": step, "arm": arm, "where": where, "good": first - 1}
+
+
+def _step(bench: "Bench", student: Student, lesson: "Lesson") -> str:
+    """One step done again; where in it the first number went wrong, or ''."""
+    losses = bench.compare(student, student.arm, lesson)
+    total = total_loss(losses, student.alpha)
+    found = _in_layers(student, lesson) or _in_losses(losses) or _in_gradients(student, total)
+    if not found:
+        update(student.optimizer, total, lesson.share, bench.config.clip)
+    return found
+
+
+@torch.no_grad()
+def _in_layers(student: Student, lesson: "Lesson") -> str:
+    coca, batch = student.model.coca, lesson.batch
+    trace = walk(coca, batch.patches(student.model.patch_size), batch.tokens, collect=every_layer(coca))
+    for module in MODULES:
+        for layer, hidden in enumerate(trace.hidden[module], 1):
+            if not hidden.isfinite().all():
+                return f"{module} layer {layer}, hidden states: {_kind(hidden)}"
+    return ""
+
+
+def _in_losses(losses: Losses) -> str:
+    for name in ("train", "kl", "hidden", "attention"):
+        value = getattr(losses, name)
+        if value is not None and not value.isfinite():
+            return f"{name} loss: {_kind(value)}"
+    return ""
+
+
+def _in_gradients(student: Student, total: Tensor) -> str:
+    """Looked for before clipping, which spreads one bad number over all."""
+    named = dict([*student.model.named_parameters(), *student.projections.named_parameters()])
+    gradients = torch.autograd.grad(total, list(named.values()), retain_graph=True, allow_unused=True)
+    for name, gradient in zip(named, gradients, strict=True):
+        if gradient is not None and not gradient.isfinite().all():
+            return f"gradient of {name}: {_kind(gradient)}"
+    return ""
+
+
+def _kind(values: Tensor) -> str:
+    """What is wrong, and in which format: infinities in half precision are its overflow."""
+    precision = str(values.dtype).removeprefix("torch.")
+    return f"overflow of {precision}" if values.isinf().any() else f"not a number ({precision})"

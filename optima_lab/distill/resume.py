@@ -1,0 +1,115 @@
+"""Going on where a killed run stopped: parameters, moments, bandits and random streams, kept whole or not at all.
+
+Batches, dropout and augmentation are functions of (seed, step), so a step number and these parts are all there is.
+"""
+
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from optima_lab.distill.rewards import ProbeLosses
+from optima_lab.distill.student import Student
+from optima_lab.progress import progress
+
+EVERY_SECONDS = 15.0
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A module or an optimizer."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+
+
+class Keeper:
+    """Keeps the parts of a running loop in one file, at most every EVERY_SECONDS; the file goes when all is done."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._last = path, monotonic()
+
+    def restore(self, parts: Mapping[str, Stateful], holds: Callable[[int], bool] = lambda step: True) -> int:
+        """Load the parts and return the steps they have behind them; 0, and the parts as they are, without a file.
+
+        A file that is damaged, of other parts or of a step that no longer `holds` is as good as none. Nothing in it is
+        executed.
+        """
+        if not self.path.exists():
+            return 0
+        fresh = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
+        try:
+            kept = torch.load(self.path, map_location="cpu", weights_only=True)
+            step = int(kept["step"])
+            for name, part in parts.items() if holds(step) else ():
+                part.load_state_dict(kept["parts"][name])
+            return step if holds(step) else 0
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, pickle.UnpicklingError):
+            for name, part in parts.items():
+                part.load_state_dict(fresh[name])
+            return 0
+
+    def keep(self, step: int, parts: Mapping[str, Stateful]) -> None:
+        """Write the parts after `step` steps, where that is due."""
+        if monotonic() - self._last < EVERY_SECONDS:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
+        with part.open("wb") as file:
+            torch.save({"step": step, "parts": {name: p.state_dict() for name, p in parts.items()}}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, self.path)
+        self._last = monotonic()
+
+    def drop(self) -> None:
+        """Nothing is left to be done."""
+        for path in self.path.parent.glob(f"{self.path.name}*"):
+            path.unlink(missing_ok=True)
+
+    def steps(self, total: int, parts: Mapping[str, Stateful], about: str) -> Iterator[int]:
+        """The steps (from 1) that are still to be done, with a progress bar; what they change is kept on the way."""
+        done = self.restore(parts)
+        for step in progress(range(done + 1, total + 1), about, total=total, done=done):
+            yield step
+            if step < total:
+                self.keep(step, parts)
+
+
+class Pupils:
+    """The students of a population as one part: everything that the next round depends on."""
+
+    def __init__(self, students: Sequence[Student]) -> None:
+        self.students = students
+
+    def state_dict(self) -> dict[str, Any]:
+        """By strategy; only between two rounds of all students."""
+        return {student.strategy.id: _state(student) for student in self.students}
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """The students as they were."""
+        for student in self.students:
+            kept = state_dict[student.strategy.id]
+            for name, part in student.parts().items():
+                part.load_state_dict(kept[name])
+            student.state = {name: array.numpy() for name, array in kept["bandit"].items()}
+            student.generator.bit_generator.state = json.loads(kept["generator"])
+            student.before = ProbeLosses(*kept["before"]) if kept["before"] else None
+            student.stopped = kept["stopped"]
+
+
+def _state(student: Student) -> dict[str, Any]:
+    return {
+        **{name: part.state_dict() for name, part in student.parts().items()},
+        "bandit": {name: torch.from_numpy(np.array(array)) for name, array in student.state.items()},
+        "generator": json.dumps(student.generator.bit_generator.state),
+        "before": list(student.before or ()),
+        "stopped": student.stopped,
+    }

@@ -1,0 +1,155 @@
+"""One student of a population: its model, its own configuration, its bandit, and what it has to say of each round."""
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optima_lab.bandits.arms import ARMS, Arm, label, parse_arm
+from optima_lab.bandits.policies import Policy, Selection, State, make_policy
+from optima_lab.config import Config
+from optima_lab.distill.losses import Losses
+from optima_lab.distill.models import Projections, TaskModel
+from optima_lab.distill.optimize import build_optimizer, schedule
+from optima_lab.distill.rewards import ProbeLosses, reward
+from optima_lab.distill.strategies import Strategy
+from optima_lab.distill.tasks import device, mix
+from optima_lab.distill.walk import View
+
+LOSSES = ("train", "kl", "hidden", "attention", "total")
+
+
+@dataclass
+class Student:
+    """A model being taught, how its arms are chosen, and what it is about to learn from.
+
+    `config` is the population's with the strategy's changes. `steps` holds the open round's losses on the device;
+    `rounds` and `lines` the records of finished rounds and their steps that nobody has taken yet. `good` is the state
+    before the open round; `stopped` says why a student whose numbers went wrong learns no more.
+    """
+
+    strategy: Strategy
+    config: Config
+    model: TaskModel
+    projections: Projections
+    optimizer: torch.optim.Optimizer
+    policy: Policy | None
+    state: State
+    generator: np.random.Generator
+    arm: Arm = frozenset()
+    selection: Selection | None = None
+    before: ProbeLosses | None = None
+    steps: list[Tensor] = field(default_factory=list)
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    good: dict[str, Any] = field(default_factory=dict)
+    stopped: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def alpha(self) -> tuple[float, float, float]:
+        """α1, α2, α3 of Eq. 5; a student without arms matches nothing layer by layer."""
+        c, layered = self.config, bool(self.strategy.arm or self.policy)
+        return c.alpha_kl, c.alpha_hidden * layered, c.alpha_attention * layered
+
+    @property
+    def view(self) -> View:
+        """What of the attention this student matches."""
+        return View(self.config.attention, self.config.decoder_attention)
+
+    def begins(self, step: int) -> bool:
+        """Whether a round of this student begins with `step` (from 1)."""
+        return (step - 1) % self.config.round_steps == 0
+
+    def ends(self, step: int) -> bool:
+        """Whether a round of this student ends with `step`."""
+        return step % self.config.round_steps == 0
+
+    def parts(self) -> dict[str, Any]:
+        """What training changes: model, projections, optimizer."""
+        return {"model": self.model, "projections": self.projections, "optimizer": self.optimizer}
+
+    def go_back(self) -> None:
+        """To the state before the open round."""
+        for name, part in self.parts().items():
+            part.load_state_dict(self.good[name])
+
+    def choose(self) -> None:
+        """Lines 5–8: draw r̂_k for every arm and take the largest; a fixed strategy has nothing to draw."""
+        self.good = {name: deepcopy(part.state_dict()) for name, part in self.parts().items()}
+        if self.policy is not None:
+            self.selection = self.policy.select(self.state, self.generator)
+            self.arm = ARMS[int(self.selection.arm[0])]
+        elif self.strategy.arm:
+            self.arm = parse_arm(self.strategy.arm)
+
+    def learn(self, step: int, rows: list[list[float]]) -> None:
+        """Lines 16–18: reward the round's arm (Eq. 6), update the bandit (Eq. 7), and note what happened.
+
+        rows: the losses of the round's steps, and last those on the probe.
+        """
+        before, after = self.before, ProbeLosses(*rows[-1][:4])
+        assert before is not None
+        value = reward(before, after, self.strategy.reward)
+        old, self.before = self.state, after
+        if self.policy is not None and self.selection is not None:
+            self.state = self.policy.update(self.state, self.selection.arm, np.array([value.value]))
+        self.lines += [self._step_record(first, row) for first, row in enumerate(rows[:-1], step - len(rows) + 2)]
+        self.rounds.append(
+            {
+                "round": step // self.config.round_steps,
+                "step": step,
+                "arm": label(self.arm) or None,
+                "initial": bool(self.selection.initial) if self.selection else False,
+                "draws": _row(self.selection.scores) if self.selection else None,
+                "mean_before": _row(old.get("mean")),
+                "mean_after": _row(self.state.get("mean")),
+                "plays_before": _row(old.get("plays")),
+                "plays_after": _row(self.state.get("plays")),
+                "reward": value.value,
+                **{f"ratio_{name}": getattr(value, name) for name in ("kl", "hidden", "attention")},
+                **{f"probe_{name}": getattr(after, name) for name in ProbeLosses._fields},
+            }
+        )
+
+    def _step_record(self, step: int, row: list[float]) -> dict[str, Any]:
+        """One step's losses; None where a loss was not computed."""
+        absent = (*(["kl"] * (not self.alpha[0])), *(["hidden", "attention"] * (not self.arm)))
+        values = {name: None if name in absent and np.isnan(v) else v for name, v in zip(LOSSES, row, strict=True)}
+        return {
+            "step": step,
+            **values,
+            "lr": self.config.lr * schedule(step, self.config.steps, self.config.warmup_steps),
+        }
+
+    def take(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """(round records, step records) since the last call."""
+        taken = self.rounds, self.lines
+        self.rounds, self.lines = [], []
+        return taken
+
+
+def make_student(config: Config, strategy: Strategy, model: TaskModel, teacher: TaskModel) -> Student:
+    """A student ready for its first round; its W^i and its bandit have random streams of their own."""
+    projections = Projections(model, teacher, seed=mix(config.seed, 1)).to(device())
+    optimizer = build_optimizer(config.optimizer, [(model, config.lr), (projections, config.lr)], config.weight_decay)
+    policy = make_policy(strategy.policy, **strategy.parameters) if strategy.policy else None
+    generator = np.random.default_rng(mix(config.seed, 2))
+    state = policy.init(len(ARMS), 1, generator) if policy else {}
+    return Student(strategy, strategy.configure(config), model, projections, optimizer, policy, state, generator)
+
+
+def stack(losses: Losses, total: Tensor) -> Tensor:
+    """(5,): train, kl, hidden, attention, total; NaN stands for a loss that was not computed."""
+    missing = torch.full_like(losses.train, float("nan"))
+    parts = (losses.train, losses.kl, losses.hidden, losses.attention, total)
+    return torch.stack([missing if part is None else part.detach() for part in parts])
+
+
+def _row(array: np.ndarray | None) -> list[float | None] | None:
+    """The one replication's row of a bandit array as plain numbers; None where there is none."""
+    if array is None:
+        return None
+    return [float(value) if np.isfinite(value) else None for value in array[0]]

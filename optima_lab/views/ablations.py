@@ -1,0 +1,153 @@
+"""Figures of OPTIMA's design: the reward (Fig. 7 of arXiv 2310.04550), the half-life (Fig. 8), T0 and P.
+
+Every function takes the runs of one task (`optima_lab.records.read_runs`) and returns a figure; it saves nothing. Which
+run is which is read from its settings. A run is compared with the one of the same seed.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optima_lab.views import statistics
+from optima_lab.views.evidence import FULL, scores, variants
+from optima_lab.views.statistics import Frame
+from optima_lab.views.style import DISPLAY, FAINT, INK, WIDE, blank, canvas, colour, note, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MEAN = "OPTIMA simple mean"
+REFERENCES = (FULL, "Random")
+# Names of `evidence.name_of`, top to bottom, and what they are called in Fig. 7.
+DESIGNS: Mapping[str, str] = {
+    "OPTIMA": "OPTIMA: all three losses",
+    "optima reward=kl": "reward: KL only (r_KD)",
+    "optima reward=layers": "reward: hidden and attention only (r_LWD)",
+    MEAN: "simple mean instead of moving average",
+    "optima attention=weights": "attention after softmax",
+    FULL: "LWD",
+    "Img+Txt+Multi attention=weights": "LWD, attention after softmax",
+    "Random": "random arms",
+}
+
+
+def reward_design(runs: Frame) -> "Figure":
+    """Fig. 7 and its neighbours: rewards, averages and attention, and each one's difference from OPTIMA as it is."""
+    task, wide = statistics.task_of(runs), scores(runs)
+    names = [name for name in DESIGNS if name in wide.columns]
+    with style():
+        figure, (left, right) = canvas((9.6, 0.42 * max(3, len(names)) + 2.0), columns=2)
+        figure.suptitle(statistics.title(task, "what OPTIMA is rewarded by"), x=0.01, ha="left")
+        left.set_xlabel(f"{statistics.metric(task)}, test")
+        right.set_title("minus OPTIMA of the same seed", fontsize=11)
+        right.set_xlabel("difference (points)")
+        if not names:
+            blank(left, "no finished run")
+        for place, name in enumerate(names):
+            _dots(left, place, wide[name], name)
+            if "OPTIMA" in names and name != "OPTIMA":
+                _dots(right, place, wide[name] - wide["OPTIMA"], name)
+        right.axvline(0, color=colour("OPTIMA"), lw=1.6)
+        for axes in (left, right):
+            axes.grid(False, axis="y")
+            axes.set_yticks(range(len(names)), [DESIGNS[name] for name in names])
+            axes.set_ylim(max(1, len(names)) - 0.4, -0.6)
+        right.tick_params(labelleft=False)
+        absent = [text for name, text in DESIGNS.items() if name not in names]
+        note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", _seeds(wide)])
+    return figure
+
+
+def halflife(runs: Frame) -> "Figure":
+    """Fig. 8: score over the half-life −1/log2 γ (plays of an arm, log axis); at the right the simple mean, γ → 1."""
+    task, wide, table = statistics.task_of(runs), scores(runs), variants(runs, "decay")
+    with style():
+        figure, (axes,) = canvas(WIDE)
+        axes.set_title(statistics.title(task, "how fast OPTIMA forgets"), pad=26)
+        axes.set_xlabel("half-life −1/log2 γ of the moving average (plays of an arm), logarithmic")
+        axes.set_ylabel(f"{statistics.metric(task)}, test")
+        axes.set_xscale("log")
+        if table.empty:
+            blank(axes, "no finished run of OPTIMA")
+            return figure
+        x = statistics.half_life(np.array(table.columns, float))
+        _line(axes, x, table)
+        ticks = {float(at): f"{at:.1f}\nγ = {decay:g}" for at, decay in zip(x, table.columns, strict=True)}
+        if MEAN in wide.columns:
+            last = float(x[-1]) * 3
+            _line(axes, np.array([last]), wide[[MEAN]])
+            ticks[last] = "∞\nsimple mean"
+        axes.set_xticks(list(ticks), list(ticks.values()))
+        axes.minorticks_off()
+        _levels(axes, wide)
+        few = "" if table.shape[1] >= 6 else f"{table.shape[1]} half-lives are recorded; the paper's figure has more"
+        note(figure, [few, _seeds(table, band=True), "the paper's γ = 0.98 is a half-life of 34.3"])
+    return figure
+
+
+def first_plays_and_round_length(runs: Frame) -> "Figure":
+    """T0, how often each arm is played first, and P, the steps of a round: the score at each value."""
+    task, wide = statistics.task_of(runs), scores(runs)
+    panels = (("initial_plays", "T0: first plays of every arm"), ("round_steps", "P: optimizer steps in a round"))
+    with style():
+        figure, drawn = canvas(WIDE, columns=2)
+        figure.suptitle(statistics.title(task, "first plays and length of a round"), x=0.01, ha="left")
+        for axes, (setting, about) in zip(drawn, panels, strict=True):
+            table = variants(runs, setting)
+            axes.set_xlabel(about)
+            axes.set_ylabel(f"{statistics.metric(task)}, test")
+            if table.empty:
+                blank(axes, "no finished run of OPTIMA")
+                continue
+            _line(axes, np.arange(table.shape[1], dtype=float), table)
+            axes.set_xticks(range(table.shape[1]), [f"{value:g}" for value in table.columns])
+            axes.margins(x=0.2)
+            _levels(axes, wide)
+        note(figure, [_seeds(wide, band=True)])
+    return figure
+
+
+def _dots(axes: "Axes", place: float, values: Any, name: str) -> None:
+    """Each seed as a dot in a row, their mean as a mark, and in numbers at the right."""
+    shown = values.dropna().to_numpy(float)
+    if not len(shown):
+        return
+    offsets = place + (np.linspace(-0.16, 0.16, len(shown)) if len(shown) > 1 else np.zeros(1))
+    known = name if name in REFERENCES else "OPTIMA"
+    face = colour(known) if name in (*REFERENCES, "OPTIMA") else "white"
+    axes.plot(shown, offsets, "o", ms=6, mfc=face, mec=colour(known), mew=1.4, ls="")
+    if len(shown) > 1:
+        axes.plot([shown.mean()] * 2, [place - 0.3, place + 0.3], color=INK, lw=2)
+    axes.text(1.01, place, f"{shown.mean():.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=10)
+
+
+def _line(axes: "Axes", x: np.ndarray, table: Frame) -> None:
+    """Means over seeds joined by a line, each seed as a small dot, a band of ± one standard deviation."""
+    mean, sd = table.mean().to_numpy(float), table.std(ddof=1).to_numpy(float)
+    look = {"color": colour("OPTIMA"), "marker": "o", "ms": 7, "zorder": 3}
+    axes.plot(x, mean, label="OPTIMA" if len(x) > 1 else None, **look)
+    if len(table) > 1:
+        for _, row in table.iterrows():
+            axes.plot(x, row.to_numpy(float), "o", ms=3.5, color=FAINT, alpha=0.7, ls="")
+        if len(x) > 1:
+            axes.fill_between(x, mean - sd, mean + sd, color=colour("OPTIMA"), alpha=0.15, lw=0)
+        else:
+            axes.errorbar(x, mean, yerr=sd, color=colour("OPTIMA"), capsize=4, lw=1.4)
+
+
+def _levels(axes: "Axes", wide: Frame) -> None:
+    """LWD and random arms as lines across."""
+    for name, dashes in zip(REFERENCES, ("-", ":"), strict=True):
+        if name in wide.columns:
+            axes.axhline(wide[name].mean(), color=colour(name), ls=dashes, lw=1.6, label=DISPLAY.get(name, name))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.1)
+
+
+def _seeds(wide: Frame, band: bool = False) -> str:
+    seeds = len(wide)
+    if seeds < 2:
+        return "one seed: no spread" if seeds else ""
+    return f"{seeds} seeds as dots; {'band: mean ± standard deviation' if band else 'bars: their means'}"
