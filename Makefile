@@ -7,6 +7,8 @@ DATA    ?=
 RUNS    ?= runs
 FIGURES ?= figures
 ARGS    ?=
+FUZZ    ?= 20000
+FUZZ_SEED ?= 0
 
 # `PYTHON=python make …` takes the active environment (conda's, from environment.yml) instead of .venv.
 ifdef PYTHON
@@ -33,7 +35,7 @@ sys.exit(1 if errors else 0)
 endef
 export LESSONS
 
-.PHONY: help setup active lab figures claims notebooks test check format bench lock clean
+.PHONY: help setup active lab figures claims notebooks test fuzz check format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## print this
@@ -57,6 +59,9 @@ notebooks: figures ## execute every notebook: those of `make figures`, then the 
 
 test: $(READY) ## all tests but the slow ones (those: make test ARGS="-m slow")
 	$(TESTS) $(ARGS)
+
+fuzz: $(READY) ## spoil 20,000 inputs in a nightly job (others: make fuzz FUZZ=… FUZZ_SEED=…)
+	FUZZ="$(FUZZ)" FUZZ_SEED="$(FUZZ_SEED)" $(PYTHON) -m pytest tests/test_fuzz.py $(ARGS)
 
 check: $(READY) ## what .ci/run calls: format, lint, types, figures at smoke size, tests
 	$(PYTHON) -m ruff format --check --quiet .

@@ -5,6 +5,7 @@ papermill parameter. Whatever is wrong with a value is said before anything load
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from typing import Any, get_type_hints
@@ -115,6 +116,7 @@ class Config:
     decoder_attention: str = _f("self", _one_of("self", "cross"), "which attention of the decoder is matched")
     probe_size: int = _f(256, _at_least(1), "examples on which rewards are measured")
     batch_size: int = _f(128, _at_least(1), "examples a step")
+    accumulate: int = _f(1, _at_least(1), "pieces a batch is computed in, to save memory; same result")
     optimizer: str = _f("adafactor", _one_of("adafactor", "adamw"), "with decoupled weight decay")
     lr: float = _f(1e-3, _between(0, 1), "peak learning rate, decays linearly to zero")
     warmup_steps: int = _f(1000, _at_least(0), "linear warm-up")
@@ -160,6 +162,7 @@ def _check_together(config: Config) -> None:
         f"image_size must be a multiple of patch_size={c.patch_size}, got {c.image_size}",
     )
     must(c.steps % c.round_steps == 0, f"steps must be a multiple of round_steps={c.round_steps}, got {c.steps}")
+    must(c.accumulate <= c.batch_size, f"accumulate must not exceed batch_size={c.batch_size}, got {c.accumulate}")
     for name in ("teacher_width", "student_width"):
         width = getattr(c, name)
         must(width % c.head_width == 0, f"{name} must be a multiple of head_width={c.head_width}, got {width}")
@@ -190,8 +193,9 @@ def cast(kind: type, text: Any, name: str) -> Value:
     """
     if isinstance(text, bool) or not isinstance(text, str):
         fits = type(text) is kind or (kind is float and type(text) is int)
-        if fits:
-            return kind(text)
+        with suppress(OverflowError):  # a whole number may be too large for a float
+            if fits:
+                return kind(text)
     else:
         words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         try:

@@ -4,7 +4,10 @@ from difflib import get_close_matches
 
 
 class OptimaError(Exception):
-    """Base of all errors that the command line prints as one line."""
+    """Base of all errors that the command line prints as one line, whatever text of others it quotes."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class ConfigError(OptimaError, ValueError):
@@ -21,6 +24,13 @@ class RecordError(OptimaError):
 
 class NotebookError(OptimaError):
     """A notebook could not be executed to its end."""
+
+
+def one_line(text: str, most: int = 2000) -> str:
+    """The text as one printable line of at most `most` characters: line breaks and terminal codes are written out."""
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return text if len(text) <= most else f"{text[: most // 2]} … {text[-most // 2 :]}"
 
 
 def nearest(name: str, valid: list[str] | tuple[str, ...]) -> str:

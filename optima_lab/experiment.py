@@ -19,7 +19,7 @@ from optima_lab.records import read_json
 
 RECORD_VERSION = 2  # raise it when the same configuration would leave other records
 # What changes no record of a student: names, where the same data lies, and what is in a strategy's own id.
-_NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch")
+_NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch", "accumulate")
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,8 @@ def content_hash(*parts: Any) -> str:
 def _refuse_links(folder: Path) -> None:
     """Nothing is written through a link: in a stranger's run folder it may lead to any file of ours."""
     for path in folder.rglob("*"):
-        if path.is_symlink():
-            raise RecordError(f"{path} must be a file or folder of its own, got a link; remove it")
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise RecordError(f"{path} must be a file or folder of its own, got a link or a pipe; remove it")
 
 
 @contextmanager

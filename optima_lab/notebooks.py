@@ -182,7 +182,9 @@ def unchanged(output: Path, key: str) -> bool:
         known = _read(output)["metadata"].get("optima_lab", {})
     except NotebookError:
         return False
-    return known.get("key") == key and all((output.parent / f"{name}.png").exists() for name in known["figures"])
+    if not isinstance(known, dict) or known.get("key") != key:
+        return False
+    return all((output.parent / f"{name}.png").exists() for name in known["figures"])
 
 
 def job_key(job: Job) -> str:
@@ -206,15 +208,20 @@ def _read(path: Path) -> Any:
             return _joined(notebook)
     except OSError as error:
         raise NotebookError(f"{path}: no such notebook ({error.strerror or error})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotebookError(f"{path} is no notebook: {error}") from error
     raise NotebookError(f"{path} must be a notebook of format 4, got {notebook.get('nbformat')!r}")
 
 
 def _joined(notebook: Any) -> Any:
-    """Cell sources as one text each (the format allows lists of lines)."""
+    """Cell sources as one text each (the format allows lists of lines); what readers rely on is of its kind."""
     for cell in notebook["cells"]:
         cell["source"] = "".join(cell["source"])
+        if not isinstance(cell["cell_type"], str):
+            raise TypeError(f"cell_type must be text, got {cell['cell_type']!r}")
+    for metadata in (notebook["metadata"], *(cell["metadata"] for cell in notebook["cells"])):
+        if not (isinstance(metadata, dict) and isinstance(metadata.get("tags", []), list)):
+            raise TypeError(f"metadata must be an object, its tags a list, got {metadata!r}")
     return notebook
 
 

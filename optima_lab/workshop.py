@@ -96,13 +96,16 @@ class Workshop:
     def baselines(self) -> dict[str, Any]:
         """What no model at all reaches, and a student-sized one that sees no picture (captions: one person)."""
         fields = (*_PRETRAIN, *_STUDENT, "task", "answer_count", "base_layers", "base_steps")
-        path = self.source.cache / "models" / f"{self.config.task}-baselines-{self._id('baselines', fields)}.json"
-        if not path.exists():
-            keeper = Keeper(path.with_suffix(".resume.pt"))
-            with self.stages.stage("baselines"):
-                write_json(path, self._baselines(keeper))
-            keeper.drop()
-        return read_json(path)
+        name = f"{self.config.task}-baselines-{self._id('baselines', fields)}"
+        folder = self.source.cache / "models" / name
+        if not (folder / "about.json").exists():
+            with alone(folder, name):
+                if not (folder / "about.json").exists():
+                    keeper = Keeper(folder / "resume.pt")
+                    with self.stages.stage("baselines"):
+                        write_json(folder / "about.json", self._baselines(keeper))
+                    keeper.drop()
+        return read_json(folder / "about.json")
 
     def _judge(self, model: TaskModel, data: TaskData) -> dict[str, Any]:
         result: dict[str, Any] = {}

@@ -27,6 +27,7 @@ OUTSIDE: dict[str, tuple[Any, str]] = {
     "student_layers": ("a/b/c", "layers of image/text/decoder such as 4/2/2"),
     "student_width": (7, "at least 8"),
     "world_seed": (-1, "at least 0"),
+    "accumulate": (0, "at least 1"),
     "assistant_layers": ("2/1", "empty or layers of image/text/decoder such as 4/2/2"),
     "scenes": (63, "at least 64"),
     "limit": (-1, "at least 0"),

@@ -195,7 +195,7 @@ def test_ctrl_c_while_the_teacher_is_made_leaves_no_half_teacher(untrained: Path
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_file", stop)
+        patch.setattr(workshop, "save_file", stop)
         with pytest.raises(KeyboardInterrupt):
             ask(untrained, "img")
     assert not (untrained / "vqa").exists() or not list((untrained / "vqa").glob("*/*/done.json"))

@@ -166,7 +166,7 @@ def test_processes_that_need_the_same_make_it_once(tmp_path: Path) -> None:
         assert [line["round"] for line in read_lines(path / "rounds.jsonl")] == [1, 2, 3]
         assert [line["step"] for line in read_lines(path / "steps.jsonl")] == [1, 2, 3, 4, 5, 6]
     models = [path.name for path in (tmp_path / "cache" / "models").iterdir()]
-    assert sorted(name.rsplit("-", 1)[0] for name in models) == ["base", "teacher", "vqa-teacher"]
+    assert sorted(name.rsplit("-", 1)[0] for name in models) == ["base", "teacher", "vqa-baselines", "vqa-teacher"]
     spent = [json.loads((folder / "seconds.json").read_text()) for folder in folders]
     assert sorted("teacher" in each for each in spent) == [False, True], "one made it, the other found it"
     assert not list(tmp_path.rglob("*.part"))

@@ -239,7 +239,7 @@ def test_other_data_is_another_experiment() -> None:
 
 
 # What changes no record, or only those of strategies that say so in their own ids.
-SAME: dict[str, Any] = {"data": "elsewhere", "decay": 0.9, "initial_plays": 2, "eval_batch": 65}
+SAME: dict[str, Any] = {"data": "elsewhere", "decay": 0.9, "initial_plays": 2, "eval_batch": 65, "accumulate": 2}
 
 
 @pytest.mark.parametrize("name", SAME)

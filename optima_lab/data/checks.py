@@ -140,6 +140,8 @@ def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _read(path: Path, purpose: str) -> bytes:
     if not path.is_file():
         raise DataError(f"{path} is missing: {purpose} is read from it")
+    if not os.path.realpath(path).startswith(os.path.realpath(path.parent) + os.sep):
+        raise DataError(f"{path} must be a file inside {path.parent}; it is a link that leaves that folder")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -23,10 +23,20 @@ _IN_MEMORY_BYTES = 256 << 20
 
 
 def decode(path: Path, size: int) -> np.ndarray:
-    """One picture as uint8 (size, size, 3), resized without regard to its proportions; the header is looked at first.
+    """One picture as uint8 (size, size, 3), resized without regard to its proportions.
 
     Raises DataError for what is no picture, is truncated, or has more than `PIXEL_LIMIT` pixels.
     """
+    return np.asarray(_resized(path, size, lambda width, height: (size, size)))
+
+
+def thumbnail(path: Path, most: int) -> Image.Image:
+    """One picture in RGB with its proportions, at most `most` pixels high. Raises DataError as `decode` does."""
+    return _resized(path, most, lambda width, height: (max(1, width * min(most, height) // height), min(most, height)))
+
+
+def _resized(path: Path, size: int, target: Callable[[int, int], tuple[int, int]]) -> Image.Image:
+    """The picture at the size that `target` makes of its own; the header is looked at before anything is decoded."""
     try:
         with Image.open(path, formats=_FORMATS) as image:
             width, height = image.size
@@ -34,8 +44,7 @@ def decode(path: Path, size: int) -> np.ndarray:
                 came = f"{width} x {height} = {width * height:,}"
                 raise DataError(f"{path}: a picture must have at most {PIXEL_LIMIT:,} pixels; got {came}")
             image.draft("RGB", (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
-            resized = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
-            return np.asarray(resized)
+            return image.convert("RGB").resize(target(width, height), Image.Resampling.BICUBIC)
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -81,12 +90,15 @@ def decode_all(paths: Sequence[Path], size: int, strict: bool, cache: Path | Non
 
 def _open(target: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[int, str]] | None:
     """What `_write` left; None where there is nothing whole."""
-    try:
-        problems = {int(index): reason for index, reason in json.loads(_notes(target).read_text()).items()}
-        images = np.load(target, mmap_mode="r" if prod(shape) > _IN_MEMORY_BYTES else None)
-    except (OSError, ValueError, EOFError):
+    if any(path.is_symlink() or not path.is_file() for path in (target, _notes(target))):
         return None
-    return (images, problems) if images.shape == shape and images.dtype == np.uint8 else None
+    try:
+        problems = {int(index): str(reason) for index, reason in json.loads(_notes(target).read_text()).items()}
+        images = np.load(target, mmap_mode="r" if prod(shape) > _IN_MEMORY_BYTES else None)
+    except Exception:  # damaged bytes may raise anything
+        return None
+    whole = isinstance(images, np.ndarray) and images.shape == shape and images.dtype == np.uint8
+    return (images, problems) if whole and all(0 <= index < len(images) for index in problems) else None
 
 
 def _notes(target: Path) -> Path:
@@ -94,16 +106,18 @@ def _notes(target: Path) -> Path:
 
 
 def _write(target: Path, shape: tuple[int, ...], paths: Sequence[Path], strict: bool) -> None:
-    part = part_of(target)
+    part, notes = part_of(target), part_of(_notes(target))
     try:
         with part.open("wb") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             problems = _decode_each(paths, shape[1], strict, lambda image: file.write(image.tobytes()))
-        _notes(target).write_text(json.dumps(problems))
+        notes.write_text(json.dumps(problems))
+        notes.replace(_notes(target))
         part.replace(target)
     finally:
-        part.unlink(missing_ok=True)
+        for path in (part, notes):
+            path.unlink(missing_ok=True)
 
 
 def _decode_each(paths: Sequence[Path], size: int, strict: bool, put: Callable[[np.ndarray], object]) -> dict[int, str]:

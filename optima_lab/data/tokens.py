@@ -77,6 +77,8 @@ class SentencePieceTokenizer:
         from sentencepiece import SentencePieceProcessor
 
         _check_length(tokens)
+        if not Path(path).is_file() or not Path(path).stat().st_size:
+            raise DataError(f"{path} must be a SentencePiece model; it is no file, or empty")
         try:
             model = SentencePieceProcessor(model_proto=Path(path).read_bytes())
         except (OSError, RuntimeError) as error:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from optima_lab.bandits.arms import MODULES, label
+from optima_lab.distill import together
 from optima_lab.distill.losses import Losses, total_loss
-from optima_lab.distill.optimize import update
+from optima_lab.distill.optimize import apply, schedule
 from optima_lab.distill.student import Student
 from optima_lab.distill.walk import every_layer, walk
 
@@ -29,26 +30,31 @@ def explain(bench: "Bench", student: Student, end: int) -> dict[str, Any]:
     The round is gone through again from there: steps depend on their numbers alone, so the same thing happens.
     """
     student.go_back()
-    first = end - student.config.round_steps + 1
+    arm, first = label(student.arm) or None, end - student.config.round_steps + 1
     where, step = "the losses on the probe", end
-    for again in range(first, end + 1):
-        found = _step(bench, student, bench.prepare(again, [student]))
+    # Each of several processes sees a part alone: they could not agree on where to stop.
+    for again in range(first, end + 1) if together.count() == 1 else ():
+        found = _step(bench, student, again)
         if found:
             where, step = found, again
             break
     student.go_back()
-    arm = label(student.arm) or None
     return {"round": end // student.config.round_steps, "step": step, "arm": arm, "where": where, "good": first - 1}
 
 
-def _step(bench: "Bench", student: Student, lesson: "Lesson") -> str:
+def _step(bench: "Bench", student: Student, step: int) -> str:
     """One step done again; where in it the first number went wrong, or ''."""
-    losses = bench.compare(student, student.arm, lesson)
-    total = total_loss(losses, student.alpha)
-    found = _in_layers(student, lesson) or _in_losses(losses) or _in_gradients(student, total)
-    if not found:
-        update(student.optimizer, total, lesson.share, bench.config.clip)
-    return found
+    config = bench.config
+    student.optimizer.zero_grad(set_to_none=True)
+    for lesson in bench.lessons(step, [student]):
+        losses = bench.compare(student, student.arm, lesson)
+        total = total_loss(losses, student.alpha)
+        found = _in_layers(student, lesson) or _in_losses(losses) or _in_gradients(student, total)
+        if found:
+            return found
+        total.backward()
+    apply(student.optimizer, schedule(step, config.steps, config.warmup_steps), config.clip)
+    return ""
 
 
 @torch.no_grad()

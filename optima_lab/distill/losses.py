@@ -3,7 +3,8 @@
 Every mean is over positions that both models really have: padding and forbidden attention say nothing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float
@@ -72,7 +73,27 @@ def mean(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*#batch"] | None) 
     return values.masked_fill(~weights, 0.0).sum() / weights.sum()
 
 
-def hidden_loss(student: Trace, teacher: Trace, projections: Projections, arm: Arm) -> Float[Tensor, ""]:
+@dataclass(frozen=True)
+class Shares:
+    """How much of a batch's mean belongs to one part of it: by examples (captions: by real tokens), and for each module
+    by tokens and by pairs of them. The parts' losses then add up to the whole batch's, however long their texts are."""
+
+    train: Tensor | float = 1.0
+    tokens: Mapping[str, Tensor | float] = field(default_factory=dict)
+    pairs: Mapping[str, Tensor | float] = field(default_factory=dict)
+
+
+WHOLE = Shares()
+
+
+def scaled(loss: Tensor, share: Tensor | float) -> Tensor:
+    """A part's share of a loss; a whole batch's loss as it is."""
+    return loss if isinstance(share, float) and share == 1.0 else loss * share
+
+
+def hidden_loss(
+    student: Trace, teacher: Trace, projections: Projections, arm: Arm, shares: Shares = WHOLE
+) -> Float[Tensor, ""]:
     """L_hidn of Eq. 3: mean over the arm's student layers i of MSE(H_t^⌈g·i⌉, H_s^i W^i).
 
     The traces list the student's layers and the teacher's layers matched to them, in the same order.
@@ -82,17 +103,18 @@ def hidden_loss(student: Trace, teacher: Trace, projections: Projections, arm: A
         mask = student.token_mask[module]
         matrices = getattr(projections, module)
         for h_s, h_t, w in zip(student.hidden[module], teacher.hidden[module], matrices, strict=True):
-            errors.append(_mean_square(h_s @ w, h_t, None if mask is None else mask[..., None]))
+            error = _mean_square(h_s @ w, h_t, None if mask is None else mask[..., None])
+            errors.append(scaled(error, shares.tokens.get(module, 1.0)))
     return torch.stack(errors).mean()
 
 
-def attention_loss(student: Trace, teacher: Trace, arm: Arm) -> Float[Tensor, ""]:
+def attention_loss(student: Trace, teacher: Trace, arm: Arm, shares: Shares = WHOLE) -> Float[Tensor, ""]:
     """L_attn of Eq. 4: the same mean of MSE(A_t^⌈g·i⌉, A_s^i) over head-averaged attention, no projection."""
     errors = []
     for module in sorted(arm):
         mask = student.pair_mask[module]
         for a_s, a_t in zip(student.attention[module], teacher.attention[module], strict=True):
-            errors.append(_mean_square(a_s, a_t, mask))
+            errors.append(scaled(_mean_square(a_s, a_t, mask), shares.pairs.get(module, 1.0)))
     return torch.stack(errors).mean()
 
 

@@ -35,15 +35,24 @@ def build_optimizer(name: str, modules: Sequence[tuple[nn.Module, float]], weigh
 
 
 def update(optimizer: Optimizer, loss: Tensor, share: float, clip: float) -> None:
-    """Backward, clip the gradient's norm, step at `share` of the peak learning rate.
+    """Backward, then `apply`."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    apply(optimizer, share, clip)
+
+
+def apply(optimizer: Optimizer, share: float, clip: float) -> None:
+    """Clip the gradient's norm, step at `share` of the peak learning rate.
 
     Parameters without a gradient in this step keep their value and their moments.
     """
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
     if clip > 0.0:
-        trained = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        nn.utils.clip_grad_norm_(trained, clip, foreach=True)
+        nn.utils.clip_grad_norm_(trained(optimizer), clip, foreach=True)
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * share
     optimizer.step()
+
+
+def trained(optimizer: Optimizer) -> list[Tensor]:
+    """The parameters that have a gradient now."""
+    return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

@@ -5,7 +5,6 @@ Batches, dropout and augmentation are functions of (seed, step), so a step numbe
 
 import json
 import os
-import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -42,7 +41,7 @@ class Keeper:
         A file that is damaged, of other parts or of a step that no longer `holds` is as good as none. Nothing in it is
         executed.
         """
-        if not self.path.exists():
+        if not self.path.is_file():
             return 0
         fresh = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
         try:
@@ -51,7 +50,7 @@ class Keeper:
             for name, part in parts.items() if holds(step) else ():
                 part.load_state_dict(kept["parts"][name])
             return step if holds(step) else 0
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, pickle.UnpicklingError):
+        except Exception:  # damaged bytes may raise anything
             for name, part in parts.items():
                 part.load_state_dict(fresh[name])
             return 0

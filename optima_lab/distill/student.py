@@ -85,6 +85,15 @@ class Student:
         elif self.strategy.arm:
             self.arm = parse_arm(self.strategy.arm)
 
+    def begin_step(self) -> None:
+        """No gradient and no loss so far."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.steps.append(torch.zeros(len(LOSSES), device=device()))
+
+    def note(self, losses: Losses, total: Tensor) -> None:
+        """Add a piece's losses to the open step's."""
+        self.steps[-1] = self.steps[-1] + stack(losses, total)
+
     def learn(self, step: int, rows: list[list[float]]) -> None:
         """Lines 16–18: reward the round's arm (Eq. 6), update the bandit (Eq. 7), and note what happened.
 

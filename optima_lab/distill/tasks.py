@@ -28,6 +28,10 @@ class DeviceBatch:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def part(self, rows: slice) -> "DeviceBatch":
+        """Some of its rows."""
+        return DeviceBatch(self.images[rows], self.tokens[rows], self.targets[rows])
+
     def patches(self, side: int) -> Float[Tensor, "batch pictures patch values"]:
         """The pictures as a model with patches of `side` pixels takes them, cut once for all such models."""
         if side not in self._cut:

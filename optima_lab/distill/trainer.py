@@ -5,7 +5,7 @@ the moment needs. Inside a round nothing waits for the device; its end is one tr
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,11 +16,12 @@ from optima_lab.config import Config
 from optima_lab.data.batches import probe
 from optima_lab.data.corpus import TaskData
 from optima_lab.distill import losses as eq
+from optima_lab.distill import together
 from optima_lab.distill.failures import explain, sound
 from optima_lab.distill.grids import between, resampled
-from optima_lab.distill.losses import Losses
+from optima_lab.distill.losses import Losses, Shares
 from optima_lab.distill.models import TaskModel, matched_layer
-from optima_lab.distill.optimize import schedule, update
+from optima_lab.distill.optimize import apply, schedule, trained
 from optima_lab.distill.rewards import ProbeLosses
 from optima_lab.distill.student import Student, stack
 from optima_lab.distill.tasks import (
@@ -29,11 +30,12 @@ from optima_lab.distill.tasks import (
     head_dropout,
     logits,
     prediction_kl,
+    real_next_tokens,
     to_device,
     training_batch,
     training_loss,
 )
-from optima_lab.distill.walk import Trace, View, every_layer, walk
+from optima_lab.distill.walk import Trace, View, every_layer, mask_counts, walk
 
 EVERYTHING = frozenset(MODULES)
 Records = list[dict[str, Any]]
@@ -59,12 +61,17 @@ def distill(
                 student.choose()  # lines 5–8
 
         # ---- one step with the chosen arms: no wait for the device ------------------------------------------------
-        lesson = bench.prepare(step, active)
         for student in active:
-            losses = bench.compare(student, student.arm, lesson)  # line 11
-            total = eq.total_loss(losses, student.alpha)
-            update(student.optimizer, total, lesson.share, config.clip)  # lines 12–13
-            student.steps.append(stack(losses, total))
+            student.begin_step()
+        for lesson in bench.lessons(step, active):  # one, unless the batch comes in pieces
+            for student in active:
+                losses = bench.compare(student, student.arm, lesson)  # line 11
+                total = eq.total_loss(losses, student.alpha)
+                total.backward()
+                student.note(losses, total)
+        for student in active:
+            together.add_up([p.grad for p in trained(student.optimizer) if p.grad is not None])
+            apply(student.optimizer, schedule(step, config.steps, config.warmup_steps), config.clip)  # lines 12–13
         # -----------------------------------------------------------------------------------------------------------
 
         bench.close_rounds([student for student in active if student.ends(step)], step)  # lines 16–18
@@ -82,12 +89,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What all students learn from in one step: batch, dropout, the teacher's answers, share of the learning rate."""
+    """What all students learn from: a batch or a piece of it, the teacher's answers, dropout, its share of means."""
 
     batch: DeviceBatch
     targets: Mapping[View, Target]
     keep: Tensor | None = None
-    share: float = 1.0
+    shares: Mapping[View, Shares] = field(default_factory=dict)
 
 
 def wanted(students: Sequence[Student]) -> dict[View, tuple[Arm, bool]]:
@@ -115,13 +122,24 @@ class Bench:
         batch = to_device(data.train.take(rows), device())
         self.probe = Lesson(batch, self.ask_teacher(batch, dict.fromkeys(wanted(students), (EVERYTHING, True))))
 
-    def prepare(self, step: int, students: Sequence[Student]) -> Lesson:
-        """The batch of a step and what the teacher says to it: a function of the step and of the arms alone."""
-        c = self.config
-        batch = training_batch(c, self.data, c.batch_size, c.seed, step)
-        keep = head_dropout(self.model, batch, c.dropout, c.seed, step)
-        targets = self.ask_teacher(batch, wanted(students))
-        return Lesson(batch, targets, keep, schedule(step, c.steps, c.warmup_steps))
+    def lessons(self, step: int, students: Sequence[Student]) -> Iterator[Lesson]:
+        """A step's batch, this process's pieces of it, with what the teacher says: decided by step and arms alone."""
+        c, views = self.config, wanted(students)
+        whole = training_batch(c, self.data, c.batch_size, c.seed, step)
+        keep = head_dropout(self.model, whole, c.dropout, c.seed, step)
+        for rows in together.parts(len(whole), c.accumulate):
+            batch = whole if rows == slice(0, len(whole)) else whole.part(rows)
+            shares = {} if batch is whole else {view: self._shares(batch, whole, view) for view in views}
+            yield Lesson(batch, self.ask_teacher(batch, views), None if keep is None else keep[rows], shares)
+
+    def _shares(self, part: DeviceBatch, whole: DeviceBatch, view: View) -> Shares:
+        """How much of the whole batch's means belongs to a part, so that the parts' losses add up to its own."""
+        ours, all = (mask_counts(self.model.coca, b.tokens, self.data.task.pictures, view) for b in (part, whole))
+        examples = len(part) / len(whole)
+        tokens, pairs = ({m: ours[m][kind] / all[m][kind] for m in ours} | {"image": examples} for kind in (0, 1))
+        pad = self.data.tokenizer.pad
+        words = [real_next_tokens(b.tokens, pad).sum() for b in (part, whole)] if self.data.task.captions else []
+        return Shares(words[0] / words[1] if words else examples, tokens, pairs)
 
     @torch.no_grad()
     def ask_teacher(self, batch: DeviceBatch, views: Mapping[View, tuple[Arm, bool]]) -> dict[View, Target]:
@@ -143,14 +161,15 @@ class Bench:
         trace = walk(model.coca, pictures, batch.tokens, collect=collect, view=student.view)
         prediction = logits(model, trace, lesson.keep)
         pad = self.data.tokenizer.pad
-        train = training_loss(self.data.task, prediction, batch, pad)
+        shares = lesson.shares.get(student.view, eq.WHOLE)
+        train = eq.scaled(training_loss(self.data.task, prediction, batch, pad), shares.train)
         kl = None
         if target.logits is not None and (student.alpha[0] or not torch.is_grad_enabled()):
-            kl = prediction_kl(self.data.task, prediction, target.logits, batch, pad)
+            kl = eq.scaled(prediction_kl(self.data.task, prediction, target.logits, batch, pad), shares.train)
         if not arm:
             return Losses(train, kl)
-        hidden = eq.hidden_loss(trace, target.trace, student.projections, arm)
-        return Losses(train, kl, hidden, eq.attention_loss(trace, target.trace, arm))
+        hidden = eq.hidden_loss(trace, target.trace, student.projections, arm, shares)
+        return Losses(train, kl, hidden, eq.attention_loss(trace, target.trace, arm, shares))
 
     @torch.no_grad()
     def measure(self, student: Student) -> Tensor:
@@ -162,7 +181,8 @@ class Bench:
         """Reward every student whose round ends here, from one transfer of all their losses."""
         if not students:
             return
-        tables = [torch.stack([*student.steps, self.measure(student)]) for student in students]
+        tables = [torch.stack([*student.steps, self.measure(student) / together.count()]) for student in students]
+        together.add_up(tables)
         rows = iter(torch.cat(tables).tolist())  # the round's one wait for the device
         for student, table in zip(students, tables, strict=True):
             student.steps.clear()

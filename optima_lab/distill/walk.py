@@ -168,17 +168,38 @@ def _walk_text(coca: CoCa, tokens: Tensor, trace: Trace, layers: Layers, view: V
     x = torch.cat([text.token_embedding(tokens), text.cls_emb.expand(len(tokens), 1, -1)], 1)
     length = x.shape[1]
     x = x + text.positional_embedding[:length]
+    mask, trace.token_mask["text"], trace.pair_mask["text"] = _text_masks(coca, tokens)
+    x = _tower(text.transformer.resblocks, x, mask, "text", trace, layers, view.attention)
+    trace.text_feature = text.ln_final(x[:, -1]) @ text.text_projection
+    trace.text_tokens = x[:, :-1]
+
+
+def _text_masks(coca: CoCa, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the text encoder may attend; its real tokens, CLS among them; its pairs of a real query and a key."""
+    text: Any = coca.text
     real = tokens.ne(text.pad_id)
     cls = real.new_ones(len(real), 1)
     # Released open_clip weights were trained with the CLS entry of the mask in front (correct_cls_mask=False).
     keys = torch.cat([real, cls] if text.correct_cls_mask else [cls, real], 1)
-    causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
-    mask = causal & keys[:, None]
-    x = _tower(text.transformer.resblocks, x, mask, "text", trace, layers, view.attention)
-    trace.text_feature = text.ln_final(x[:, -1]) @ text.text_projection
-    trace.text_tokens = x[:, :-1]
-    trace.token_mask["text"] = torch.cat([real, cls], 1)
-    trace.pair_mask["text"] = mask & trace.token_mask["text"][:, :, None]
+    mask = keys.new_ones(keys.shape[1], keys.shape[1]).tril() & keys[:, None]
+    queries = torch.cat([real, cls], 1)
+    return mask, queries, mask & queries[:, :, None]
+
+
+def _decoder_masks(coca: CoCa, tokens: Tensor, pictures: int, cross: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of the decoder, once for every picture; `cross`: image tokens as keys, 0: the text itself."""
+    text: Any = coca.text
+    real = tokens.ne(text.pad_id).repeat_interleave(pictures, 0)
+    causal = real.new_ones(1, real.shape[1], real.shape[1]).tril()
+    return causal, real, real[:, :, None] & (real.new_ones(1, 1, cross) if cross else causal)
+
+
+def mask_counts(coca: CoCa, tokens: Tensor, pictures: int, view: View) -> dict[str, tuple[Tensor, Tensor]]:
+    """(tokens, pairs) that the means over a batch run over, for the modules that read text; known without a walk."""
+    _, words, pairs = _text_masks(coca, tokens)
+    cross = 1 if view.decoder_attention == "cross" else 0  # any number: it is the same for every query
+    _, read, seen = _decoder_masks(coca, tokens, pictures, cross)
+    return {"text": (words.sum(), pairs.sum()), "decoder": (read.sum(), seen.sum())}
 
 
 def walk_decoder(
@@ -188,20 +209,15 @@ def walk_decoder(
     decoder: Any = coca.text_decoder
     assert trace.text_tokens is not None and trace.image_tokens is not None
     x = trace.text_tokens.repeat_interleave(pictures, 0) if pictures > 1 else trace.text_tokens
-    text: Any = coca.text
-    real = tokens.ne(text.pad_id).repeat_interleave(pictures, 0)
-    length = x.shape[1]
-    causal = torch.ones(1, length, length, dtype=torch.bool, device=x.device).tril()
     cross = view.decoder_attention == "cross"
+    keys = trace.image_tokens.shape[1] if cross else 0
+    causal, trace.token_mask["decoder"], trace.pair_mask["decoder"] = _decoder_masks(coca, tokens, pictures, keys)
     for layer, (block, cross_block) in enumerate(zip(decoder.resblocks, decoder.cross_attn, strict=True), 1):
         wanted = view.attention if layer in layers else ""
         x, own = _block(block, x, causal, "" if cross else wanted)
         x, other = _block(cross_block, x, None, wanted if cross else "", trace.image_tokens)
         _note(trace, "decoder", x, other if cross else own)
     trace.decoded = decoder.ln_final(x)
-    trace.token_mask["decoder"] = real
-    pairs = real[:, :, None] & (real.new_ones(1, 1, trace.image_tokens.shape[1]) if cross else causal)
-    trace.pair_mask["decoder"] = pairs
 
 
 def token_logits(coca: CoCa, trace: Trace) -> Float[Tensor, "batch token vocabulary"]:

@@ -48,7 +48,7 @@ def reward_design(runs: Frame) -> "Figure":
         for place, name in enumerate(names):
             _dots(left, place, wide[name], name)
             if "OPTIMA" in names and name != "OPTIMA":
-                _dots(right, place, wide[name] - wide["OPTIMA"], name)
+                _dots(right, place, wide[name] - wide["OPTIMA"], name, "{:+.1f}")
         right.axvline(0, color=colour("OPTIMA"), lw=1.6)
         for axes in (left, right):
             axes.grid(False, axis="y")
@@ -92,8 +92,9 @@ def first_plays_and_round_length(runs: Frame) -> "Figure":
     task, wide = statistics.task_of(runs), scores(runs)
     panels = (("initial_plays", "T0: first plays of every arm"), ("round_steps", "P: optimizer steps in a round"))
     with style():
-        figure, drawn = canvas(WIDE, columns=2)
+        figure, drawn = canvas((9.6, 5.0), columns=2)
         figure.suptitle(statistics.title(task, "first plays and length of a round"), x=0.01, ha="left")
+        drawn[1].sharey(drawn[0])
         for axes, (setting, about) in zip(drawn, panels, strict=True):
             table = variants(runs, setting)
             axes.set_xlabel(about)
@@ -104,12 +105,12 @@ def first_plays_and_round_length(runs: Frame) -> "Figure":
             _line(axes, np.arange(table.shape[1], dtype=float), table)
             axes.set_xticks(range(table.shape[1]), [f"{value:g}" for value in table.columns])
             axes.margins(x=0.2)
-            _levels(axes, wide)
+            _levels(axes, wide, legend=axes is drawn[0])
         note(figure, [_seeds(wide, band=True)])
     return figure
 
 
-def _dots(axes: "Axes", place: float, values: Any, name: str) -> None:
+def _dots(axes: "Axes", place: float, values: Any, name: str, number: str = "{:.1f}") -> None:
     """Each seed as a dot in a row, their mean as a mark, and in numbers at the right."""
     shown = values.dropna().to_numpy(float)
     if not len(shown):
@@ -120,7 +121,7 @@ def _dots(axes: "Axes", place: float, values: Any, name: str) -> None:
     axes.plot(shown, offsets, "o", ms=6, mfc=face, mec=colour(known), mew=1.4, ls="")
     if len(shown) > 1:
         axes.plot([shown.mean()] * 2, [place - 0.3, place + 0.3], color=INK, lw=2)
-    axes.text(1.01, place, f"{shown.mean():.1f}", transform=axes.get_yaxis_transform(), va="center", fontsize=10)
+    axes.text(1.01, place, number.format(shown.mean()), transform=axes.get_yaxis_transform(), va="center", fontsize=10)
 
 
 def _line(axes: "Axes", x: np.ndarray, table: Frame) -> None:
@@ -137,12 +138,12 @@ def _line(axes: "Axes", x: np.ndarray, table: Frame) -> None:
             axes.errorbar(x, mean, yerr=sd, color=colour("OPTIMA"), capsize=4, lw=1.4)
 
 
-def _levels(axes: "Axes", wide: Frame) -> None:
+def _levels(axes: "Axes", wide: Frame, legend: bool = True) -> None:
     """LWD and random arms as lines across."""
     for name, dashes in zip(REFERENCES, ("-", ":"), strict=True):
         if name in wide.columns:
             axes.axhline(wide[name].mean(), color=colour(name), ls=dashes, lw=1.6, label=DISPLAY.get(name, name))
-    if axes.get_legend_handles_labels()[0]:
+    if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.1)
 
 

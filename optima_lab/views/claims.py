@@ -166,7 +166,7 @@ CLAIMS: tuple[Claim, ...] = (
         ev.modules_spared,
         unit="of LWD's modules",
         note="counted in the records, true by construction; the reward's probe (one forward a round) and seconds are "
-        "not in this number: `make bench` measures time",
+        "not in this number",
     ),
     Claim("two_stages", "A.4", "The smallest student gains from a teacher of middle size", ev.two_stages, 2),
     Claim(

@@ -110,14 +110,14 @@ def beats_each(recorded: Recorded, arms: Sequence[str]) -> Frame:
 
 def small_student(recorded: Recorded) -> Frame:
     """Table 1, lower half: OPTIMA minus LWD for the smallest student, taught in two stages as the paper does."""
-    return between(scores(recorded.two_stage), {f"OPTIMA − {FULL}": ("OPTIMA", FULL)})
+    return between(scores(recorded.two_stage), {f"OPTIMA − {FULL}, smallest": ("OPTIMA", FULL)})
 
 
 def two_stages(recorded: Recorded) -> Frame:
     """A.4: the smallest student of a middle-sized teacher minus that of the large one, same strategy and seed."""
     one, two = scores(recorded.tiny6), scores(recorded.two_stage)
     joined = one.add_suffix(" one").join(two.add_suffix(" two"), how="inner")
-    pairs = {name: (f"{name} two", f"{name} one") for name in (FULL, "OPTIMA")}
+    pairs = {f"two stages − one, {name}": (f"{name} two", f"{name} one") for name in (FULL, "OPTIMA")}
     return between(joined, pairs)
 
 
@@ -126,9 +126,9 @@ def lower_losses(recorded: Recorded) -> Frame:
     evals = statistics.recorded(recorded.evals)
     chosen = evals[(evals["split"] == "dev") & evals["strategy"].isin(["OPTIMA", FULL])].sort_values("step")
     parts = []
-    for metric in ("prediction_loss", "kl"):
+    for metric, about in (("prediction_loss", "prediction loss"), ("kl", "KL")):
         last = chosen[chosen["metric"] == metric].groupby([*PAIR, "strategy"])["value"].last().unstack()
-        parts.append(between(last.astype(float), {metric.replace("_", " "): (FULL, "OPTIMA")}))
+        parts.append(between(last.astype(float), {f"{about}: {FULL} − OPTIMA": (FULL, "OPTIMA")}))
     return stacked(parts)
 
 

@@ -258,9 +258,9 @@ def _caption(example: ExampleLike) -> str:
 
 def _side_by_side(images: Sequence["Path"]) -> np.ndarray:
     """One array of a record's pictures, scaled to one height (200 pixels at most), with a white gap between them."""
-    from PIL import Image
+    from optima_lab.data.pictures import thumbnail
 
-    pictures = [Image.open(path).convert("RGB") for path in images]
+    pictures = [thumbnail(path, 200) for path in images]
     height = min(200, max(picture.height for picture in pictures))
     arrays = [np.asarray(p.resize((max(1, round(p.width * height / p.height)), height))) for p in pictures]
     gap = np.full((height, max(1, height // 16), 3), 255, np.uint8)

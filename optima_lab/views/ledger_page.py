@@ -13,7 +13,7 @@ from optima_lab.views.claims import SCORE
 from optima_lab.views.inference import FAILS, HOLDS, UNKNOWN
 from optima_lab.views.pages import page, scrolling
 from optima_lab.views.statistics import Frame
-from optima_lab.views.style import FAINT, INK, blank, canvas, note, style
+from optima_lab.views.style import INK, blank, canvas, note, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,8 +85,8 @@ def effect(row: Any) -> str:
     if not np.isfinite(row["effect"]):
         return "–"
     digits = 1 if abs(row["effect"]) >= 10 else 2 if abs(row["effect"]) >= 0.1 else 3
-    number = f"{row['effect']:+.{digits}f}"
-    return f"{number} [{row['low']:+.{digits}f}, {row['high']:+.{digits}f}]" if np.isfinite(row["low"]) else number
+    number, low, high = (f"{row[name]:+.{digits}f}".replace("-", "−") for name in ("effect", "low", "high"))
+    return f"{number} [{low}, {high}]" if np.isfinite(row["low"]) else number
 
 
 def _p(value: float) -> str:
@@ -142,8 +142,8 @@ def score_differences(rows: Frame) -> "Figure":
     names = list(dict.fromkeys(shown["claim"]))
     with style():
         figure, (axes,) = canvas((9.6, 1.6 + 0.3 * (len(shown) + len(names))))
-        axes.set_title("What the claims about scores hang on")
-        axes.set_xlabel("mean difference over tasks and seeds (standard deviations over seeds); for the claim → right")
+        axes.set_title("Differences of scores that claims are judged by", pad=28)
+        axes.set_xlabel("mean difference (standard deviations over seeds); right of zero speaks for the claim")
         if shown.empty:
             blank(axes, "no claim about scores has two seeds yet")
             axes.set_yticks([])
@@ -171,10 +171,21 @@ def _rows(axes: "Axes", shown: Frame, names: Sequence[str]) -> None:
         place += 0.6
     axes.set_yticks(list(ticks), list(ticks.values()), fontsize=9)
     axes.set_ylim(place - 0.6, -0.9)
-    axes.set_xscale("symlog", linthresh=2)
+    _scale(axes, shown["low"].to_numpy(float).min(), shown["high"].to_numpy(float).max())
     axes.tick_params(axis="y", length=0)
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     order = [verdict for verdict in SIGNS if verdict in unique]
     axes.legend([unique[v] for v in order], order, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3)
-    axes.axhline(0, lw=0, color=FAINT)
+
+
+def _scale(axes: "Axes", low: float, high: float) -> None:
+    """Linear within ±2, logarithmic beyond, with plain numbers at the ticks."""
+    left, right = min(-2.5, 1.2 * low), max(2.5, 1.2 * high)
+    steps = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+    ticks = [-step for step in reversed(steps)] + [0, *steps]
+    axes.set_xscale("symlog", linthresh=2)
+    axes.set_xticks([tick for tick in ticks if left <= tick <= right])
+    axes.set_xlim(left, right)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()

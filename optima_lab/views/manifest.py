@@ -51,14 +51,17 @@ def _executed(path: Path) -> Executed:
     failed = path.name.endswith(".failed.ipynb")
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        cells = [cell | {"source": "".join(cell["source"])} for cell in notebook["cells"]]
-        ours = notebook["metadata"].get("optima_lab", {})
+        cells = [
+            cell | {"source": "".join(cell["source"]), "cell_type": cell["cell_type"]} for cell in notebook["cells"]
+        ]
+        ours = dict(notebook["metadata"].get("optima_lab", {}))
         given = notebook["metadata"].get("papermill", {}).get("parameters", {})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        parameters = dict(ours.get("parameters", given))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Executed(path, path.stem, {}, f"{path.name} is no notebook: {error}")
     pictures = () if failed else tuple(_pictures(path.parent, cells))
-    error = ours.get("error", f"{path.name} did not reach its end") if failed else ""
-    return Executed(path, _heading(cells, path.stem), ours.get("parameters", given), error, pictures)
+    error = str(ours.get("error", f"{path.name} did not reach its end")) if failed else ""
+    return Executed(path, _heading(cells, path.stem), parameters, error, pictures)
 
 
 def _heading(cells: Sequence[dict], otherwise: str) -> str:

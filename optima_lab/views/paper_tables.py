@@ -15,7 +15,7 @@ from optima_lab.config import TASKS
 from optima_lab.views import statistics
 from optima_lab.views.evidence import FULL, Recorded, scores
 from optima_lab.views.statistics import Frame
-from optima_lab.views.style import DISPLAY, INK, blank, canvas, colour, note, style
+from optima_lab.views.style import DISPLAY, INK, OTHER, blank, canvas, note, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,22 +83,26 @@ def html(recorded: Recorded, quantity: str = "score") -> str:
 
 
 def _html(table: Frame, caption: str, css: str, digits: int) -> str:
+    texts = [name for name in table.columns if name in ("student", "strategy", "method", "teacher")]
+
     def cell(name: str, value: Any) -> str:
-        if not isinstance(value, float):
-            return escape(str(value)) or "–"
-        text = "–" if not np.isfinite(value) else f"{value:.{digits}f}"
-        return f"{text}×" if name == "speed-up" and text != "–" else text
+        if name in texts:
+            return f"<td class=text>{escape(str(value)) or '–'}</td>"
+        missing = isinstance(value, float) and not np.isfinite(value)
+        number = "–" if missing else f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+        return f"<td>{number}{'×' if name == 'speed-up' and not missing else ''}</td>"
 
     head = "".join(
-        f"<th scope=col>{escape(TASKS[name].title if name in TASKS else name)}</th>" for name in table.columns
+        f"<th scope=col{' class=text' if name in texts else ''}>{escape(_title(name))}</th>" for name in table.columns
     )
-    rows = (
-        "".join(f"<td>{cell(name, value)}</td>" for name, value in zip(table.columns, row, strict=True))
-        for row in table.itertuples(index=False)
-    )
-    body = "".join(f"<tr>{row}</tr>\n" for row in rows) or "<tr><td>nothing recorded</td></tr>"
+    rows = ("".join(map(cell, table.columns, row)) for row in table.itertuples(index=False))
+    body = "".join(f"<tr>{row}</tr>\n" for row in rows) or "<tr><td class=text>nothing recorded</td></tr>"
     caption = f"<caption>{escape(caption)}</caption>"
     return f'<table class="{css}">{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>\n'
+
+
+def _title(column: str) -> str:
+    return TASKS[column].title if column in TASKS else column
 
 
 def speedups(speed: Mapping[str, Any]) -> Frame:
@@ -142,7 +146,7 @@ def inference_speed(speed: Mapping[str, Any]) -> "Figure":
             return figure
         for place, row in enumerate(table.to_dict("records")):
             spread = [[row["speed-up"] - row["low"]], [row["high"] - row["speed-up"]]]
-            axes.bar(place - 0.2, row["speed-up"], 0.38, color=colour("OPTIMA"), label="measured here")
+            axes.bar(place - 0.2, row["speed-up"], 0.38, color=OTHER, label="measured here")
             axes.errorbar(place - 0.2, row["speed-up"], yerr=spread, color=INK, capsize=4, lw=1.4)
             axes.bar(place + 0.2, row["reported"], 0.38, fc="none", ec=INK, ls="--", label="reported in the paper")
             for at, value in ((place - 0.2, row["high"]), (place + 0.2, row["reported"])):

@@ -4,6 +4,7 @@ A figure is a call `save(figure, folder, "name", …)`; its reading is the next 
 """
 
 import ast
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,8 @@ def _called(call: ast.Call) -> str:
 
 def _name_argument(call: ast.Call) -> list[str]:
     given = [*call.args[2:3], *(keyword.value for keyword in call.keywords if keyword.arg == "name")]
-    return [node.value for node in given if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    names = [node.value for node in given if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [name for name in names if re.fullmatch(r"\w[\w.-]*", name)]  # a path would lead out of the folder
 
 
 def readings(notebook: Any) -> list[Reading]:

@@ -101,6 +101,7 @@ _RC: Mapping[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "optima-lab",
     "text.color": INK,
+    "text.parse_math": False,  # a caption's dollar signs are no formula
     "xtick.color": FAINT,
     "xtick.labelcolor": INK,
     "ytick.color": FAINT,

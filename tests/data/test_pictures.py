@@ -57,7 +57,7 @@ def test_what_is_no_whole_picture_is_refused_by_name(tmp_path: Path) -> None:
         decode(tmp_path / "none.jpg", 8)
 
 
-@pytest.mark.parametrize("size", [(9000, 9000), (12_000, 12_000), (60_000, 60_000)])
+@pytest.mark.parametrize("size", [(9000, 9000), (12_000, 12_000), (50_000, 50_000)])
 def test_a_huge_picture_is_refused_by_its_header(tmp_path: Path, size: tuple[int, int]) -> None:
     path = bomb(tmp_path / "bomb.png", *size)
     with pytest.raises(DataError, match=r"bomb\.png: a picture must have at most 64,000,000 pixels"):

@@ -23,6 +23,7 @@ from optima_lab.distill.student import make_student
 from optima_lab.distill.tasks import logits, mix, to_device
 from optima_lab.distill.trainer import distill
 from optima_lab.distill.walk import every_layer, walk
+from optima_lab.errors import ConfigError
 
 CPU = torch.device("cpu")
 
@@ -189,6 +190,26 @@ def test_rounds_of_different_lengths_and_views_live_in_one_population():
         assert [s["attention"] for s in alone_steps] == pytest.approx([s["attention"] for s in steps[n]], abs=1e-5)
         for p, q in zip(alone.model.parameters(), together[n].model.parameters(), strict=True):
             torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", ["vqa", "nlvr2", "coco"])
+def test_four_pieces_of_two_equal_a_batch_of_eight(task: str):
+    """Texts are of different lengths: a mean of the pieces' means would be another number."""
+    names = "img+txt+multi,kl,optima,multi:decoder_attention=cross"
+    whole, _, steps = train(names, config(task, steps=6, batch_size=8))
+    pieces, _, others = train(names, config(task, steps=6, batch_size=8, accumulate=4))
+    for ours, theirs, lines, found in zip(whole, pieces, steps, others, strict=True):
+        for name in ("train", "kl", "hidden", "attention", "total"):
+            expected = [line[name] for line in lines]
+            assert [line[name] for line in found] == (pytest.approx(expected, rel=1e-4) if expected[0] else expected)
+        for (name, p), q in zip(ours.model.named_parameters(), theirs.model.parameters(), strict=True):
+            if not name.endswith("in_proj_bias"):  # of keys: no softmax moves, the gradient is noise scaled by Adam
+                torch.testing.assert_close(p, q, rtol=1e-3, atol=2e-4)
+
+
+def test_a_batch_of_two_has_no_three_pieces():
+    with pytest.raises(ConfigError, match="accumulate must not exceed batch_size=2, got 3"):
+        config(batch_size=2, accumulate=3)
 
 
 def test_a_baseline_has_its_own_weights_of_eq_5():

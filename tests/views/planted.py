@@ -1,6 +1,7 @@
 """Frames of an invented population over all tasks, in which an effect is planted or not."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -99,9 +100,9 @@ def evals(
 
 def recorded(gain: Mapping[str, float], seeds: int = 3, **others: pd.DataFrame) -> Recorded:
     """Everything that claims are judged by, with scores planted by `gain`."""
-    return Recorded(runs(gain, seeds), **{**_usual(seeds), **others})
+    return replace(_usual(seeds), runs=runs(gain, seeds), **others)
 
 
 @cache
-def _usual(seeds: int) -> dict[str, pd.DataFrame]:
-    return {"rounds": rounds(seeds=seeds), "evals": evals({"OPTIMA": 1.0, "Img+Txt+Multi": 1.0}, seeds)}
+def _usual(seeds: int) -> Recorded:
+    return Recorded(runs({}, seeds), rounds(seeds=seeds), evals({"OPTIMA": 1.0, "Img+Txt+Multi": 1.0}, seeds))

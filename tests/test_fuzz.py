@@ -1,0 +1,83 @@
+"""Spoiled input ends in our own error or in a counted skip: 2,000 cases here, 20,000 by `make fuzz`.
+
+No crash of another kind, no hang, no hoarded memory, no file touched outside the folder, nothing run. A case is known
+by its target and number; FUZZ sets how many there are, FUZZ_SEED which ones.
+"""
+
+import os
+import warnings
+from pathlib import Path
+
+import pytest
+from fuzz_targets import TARGETS, Target
+from guard import GROWTH_BYTES, PEAK_BYTES, Hang, peak_bytes, resident_bytes, watched
+from mutations import Mutator, remove
+
+from optima_lab.errors import OptimaError
+
+CASES = int(os.environ.get("FUZZ", "2000"))
+SEED = os.environ.get("FUZZ_SEED", "0")
+EACH = -(-CASES // len(TARGETS))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_spoiled_input_is_refused_or_harmless(name: str, tmp_path: Path) -> None:
+    target, folder, outside = TARGETS[name], tmp_path / "inside", tmp_path / "outside"
+    folder.mkdir()
+    outside.mkdir()
+    (outside / "secret.txt").write_text('{"secret": 1}\n')
+    target.prepare(folder)
+    before = {path: path.stat().st_mtime_ns for path in outside.rglob("*")}
+    valid = Valid(folder)
+    memory: list[int] = []
+    peak = peak_bytes()
+    for number in range(EACH):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            one_case(target, valid, outside, name, number)
+        memory += [resident_bytes()] if number % 20 == 0 else []
+    assert {path: path.stat().st_mtime_ns for path in outside.rglob("*")} == before
+    assert memory[-1] - memory[len(memory) // 5] < GROWTH_BYTES, "memory grows from case to case"
+    assert peak_bytes() - peak < PEAK_BYTES, "one case takes too much memory"
+
+
+class Valid:
+    """A folder's files as they were, to be put back after every case."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.content = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        self.marks = {path: mark(path) for path in self.content}
+
+    def restore(self) -> None:
+        for path in [path for path in self.folder.rglob("*") if path not in self.content and not path.is_dir()]:
+            remove(path)
+        for path in [path for path, known in self.marks.items() if mark(path) != known]:
+            remove(path)
+            path.write_bytes(self.content[path])
+            self.marks[path] = mark(path)
+
+
+def mark(path: Path) -> tuple[int, ...]:
+    """Something else for a file that was written, replaced or removed."""
+    if not os.path.lexists(path):
+        return ()
+    known = path.lstat()
+    return known.st_mtime_ns, known.st_size, known.st_ino, known.st_mode
+
+
+def one_case(target: Target, valid: Valid, outside: Path, name: str, number: int) -> None:
+    """Spoil a file or two, call, and put everything back."""
+    mutator = Mutator(f"{SEED} {name} {number}")
+    files = sorted(path for path in valid.folder.glob(target.files) if path.is_file())
+    for path in mutator.random.sample(files, min(len(files), mutator.random.choice((1, 1, 2)))):
+        mutator.spoil(path, outside)
+    try:
+        with watched(valid.folder):
+            target.call(valid.folder, mutator)
+    except OptimaError as error:
+        assert "\n" not in str(error), f"{name}, case {number}: more than one line: {error}"
+    except (Exception, Hang) as error:
+        raise AssertionError(f"{name}, case {number}: {type(error).__name__}: {str(error)[:300]}") from error
+    finally:
+        valid.restore()

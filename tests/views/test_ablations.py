@@ -1,0 +1,76 @@
+"""Figures of OPTIMA's design: what is drawn is what was planted, and what is missing is said."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from optima_lab.views import ablations, statistics
+
+from . import planted
+
+GAIN = {"OPTIMA": 4.0, "reward=kl": 2.0, "reward=layers": 1.0, "decay=0.5": 0.5, "OPTIMA simple mean": -1.0}
+
+
+@pytest.fixture(scope="module")
+def runs() -> pd.DataFrame:
+    """Two seeds of one task; without noise, so that every drawn number is known."""
+    return planted.runs(GAIN, 2, ("vqa",), scatter=0)
+
+
+def small_print(figure: Figure) -> str:
+    return str(figure.get_supxlabel())
+
+
+@pytest.mark.parametrize(("decay", "expected"), [(0.5, 1.0), (0.25, 0.5), (2**-0.1, 10.0), (0.98, 34.3), (0.99, 69.0)])
+def test_half_life_by_hand(decay: float, expected: float) -> None:
+    """γ to the power of the half-life is one half."""
+    assert statistics.half_life(decay) == pytest.approx(expected, rel=1e-3)
+    assert decay ** statistics.half_life(decay) == pytest.approx(0.5)
+
+
+def test_halflife_draws_every_decay_in_order_on_a_log_axis(runs: pd.DataFrame) -> None:
+    axes = ablations.halflife(runs).axes[0]
+    assert axes.get_xscale() == "log"
+    line = next(line for line in axes.lines if line.get_label() == "OPTIMA")
+    x, y = (np.asarray(values, float) for values in line.get_data())
+    assert x == pytest.approx([1.0, 3.106, 6.579, 13.513, 34.310, 68.968], abs=1e-3)
+    assert y == pytest.approx([70.5, 70, 70, 70, 74, 70])
+    last = [line for line in axes.lines if list(np.asarray(line.get_ydata(), float)) == [69.0]]
+    assert last and float(np.asarray(last[0].get_xdata(), float)[0]) > x[-1], "the simple mean stands beyond all"
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels[0] == "1.0\nγ = 0.5" and "∞" in labels[-1]
+
+
+def test_reward_design_draws_scores_and_differences(runs: pd.DataFrame) -> None:
+    figure = ablations.reward_design(runs)
+    left, right = figure.axes[:2]
+    rows = [label.get_text() for label in left.get_yticklabels()]
+    kl = rows.index("reward: KL only (r_KD)")
+    texts = {round(text.get_position()[1]): text.get_text() for text in right.texts}
+    assert texts[kl] == "-2.0" and texts[rows.index("reward: hidden and attention only (r_LWD)")] == "-3.0"
+    assert {round(text.get_position()[1]): text.get_text() for text in left.texts}[kl] == "72.0"
+    assert "not recorded: LWD, attention after softmax" in small_print(figure)
+
+
+def test_first_plays_and_round_length_have_a_panel_each(runs: pd.DataFrame) -> None:
+    first, length = ablations.first_plays_and_round_length(runs).axes[:2]
+    assert [label.get_text() for label in first.get_xticklabels()] == ["1", "2", "4"]
+    assert [label.get_text() for label in length.get_xticklabels()] == ["4", "8"]
+    line = next(line for line in first.lines if line.get_label() == "OPTIMA")
+    assert np.asarray(line.get_ydata(), float) == pytest.approx([70, 74, 70])
+
+
+@pytest.mark.parametrize("draw", [ablations.halflife, ablations.reward_design, ablations.first_plays_and_round_length])
+def test_nothing_recorded_is_said_and_one_seed_has_no_spread(draw, runs: pd.DataFrame) -> None:
+    empty = draw(runs[:0])
+    assert "no finished run" in " ".join(text.get_text() for axes in empty.axes for text in axes.texts)
+    one = draw(runs[runs["seed"] == 0])
+    assert "one seed: no spread" in small_print(one)
+    assert not any(axes.collections for axes in one.axes), "no band"
+
+
+def test_runs_that_did_not_finish_are_not_drawn(runs: pd.DataFrame) -> None:
+    stopped = runs.assign(done=runs["own"].map(lambda own: own != {"decay": 0.5}))
+    line = next(line for line in ablations.halflife(stopped).axes[0].lines if line.get_label() == "OPTIMA")
+    assert len(np.asarray(line.get_xdata(), float)) == 5

@@ -1,0 +1,77 @@
+"""The ledger's page and files: every claim with its verdict, nothing asked of a network, hostile text shown as text."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from optima_lab.errors import RecordError
+from optima_lab.views import ledger, ledger_page
+from optima_lab.views.claims import CLAIMS
+
+from . import planted
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    """Comparisons of a population in which OPTIMA is ahead of everything."""
+    return ledger.details(planted.recorded({"OPTIMA": 4.0}))
+
+
+def test_the_page_says_every_claim_its_verdict_and_how_it_was_judged(rows: pd.DataFrame, tmp_path: Path) -> None:
+    table = ledger.summary(rows)
+    page = ledger_page.save(table, rows, tmp_path / "claims", "asked: <b>")
+    text = page.read_text()
+    for claim in CLAIMS:
+        assert f'id="{claim.name}"' in text and f'href="#{claim.name}"' in text
+    assert "✓ holds" in text and "? cannot tell" in text and "asked: &lt;b&gt;" in text
+    assert "flipping the signs" in text and "Holm" in text
+    assert "default-src 'none'" in text and "<script" not in text
+    assert f"{len(CLAIMS)} claims: " in text
+
+
+def test_the_files_hold_statistic_n_effect_interval_and_verdict(rows: pd.DataFrame, tmp_path: Path) -> None:
+    table = ledger.summary(rows)
+    ledger_page.save(table, rows, tmp_path, "")
+    kept = pd.read_csv(tmp_path / "ledger.csv", keep_default_na=False).set_index("claim")
+    assert list(kept.index) == [claim.name for claim in CLAIMS]
+    assert {"statistic", "n", "effect", "low", "high", "p_holm", "verdict"} <= set(kept.columns)
+    row = kept.loc["beats_lwd"]
+    assert (row["verdict"], row["n"], row["seeds"]) == ("holds", 12, "3.0")
+    assert row["statistic"].startswith("mean paired difference over tasks and seeds")
+    assert len(pd.read_csv(tmp_path / "ledger_details.csv")) == len(rows)
+    first = (tmp_path / "ledger.html").read_bytes()
+    ledger_page.save(table, rows, tmp_path, "")
+    assert (tmp_path / "ledger.html").read_bytes() == first
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(rows: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "claims").write_text("a file")
+    with pytest.raises(RecordError, match="cannot write the ledger"):
+        ledger_page.save(ledger.summary(rows), rows, tmp_path / "claims", "")
+
+
+@pytest.mark.parametrize(
+    ("effect", "low", "high", "said"),
+    [
+        (1.234, -0.5, 3.0, "+1.23 [−0.50, +3.00]"),
+        (-12.34, -20.0, -4.0, "−12.3 [−20.0, −4.0]"),
+        (0.0123, float("nan"), float("nan"), "+0.012"),
+        (float("nan"), float("nan"), float("nan"), "–"),
+    ],
+)
+def test_effects_in_words(effect: float, low: float, high: float, said: str) -> None:
+    assert ledger_page.effect({"effect": effect, "low": low, "high": high}) == said
+
+
+def test_the_figure_draws_each_deciding_difference_with_its_interval(rows: pd.DataFrame) -> None:
+    axes = ledger_page.score_differences(rows).axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert "OPTIMA − Random" in labels and "OPTIMA − Img+Txt+Multi" in labels
+    row = rows[rows["decides"] & (rows["claim"] == "beats_random")].iloc[0]
+    place = axes.get_yticks()[labels.index("OPTIMA − Random")]
+    drawn = [c for c in axes.containers if c.lines[0].get_ydata()[0] == place]
+    assert float(drawn[0].lines[0].get_xdata()[0]) == pytest.approx(row["effect"])
+    ends = drawn[0].lines[2][0].get_segments()[0][:, 0]
+    assert sorted(ends) == pytest.approx([row["low"], row["high"]])
+    assert "no claim about scores" in ledger_page.score_differences(rows[:0]).axes[0].texts[0].get_text()
