@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optima_lab.config import preset
     from optima_lab.experiment import open_experiments, run
+    from optima_lab.views.replay import replay
 
 __version__ = "0.1.0"
 
@@ -16,8 +17,9 @@ _LAZY = {
     "preset": "optima_lab.config",
     "run": "optima_lab.experiment",
     "open_experiments": "optima_lab.experiment",
+    "replay": "optima_lab.views.replay",
 }
-__all__ = ["__version__", "open_experiments", "preset", "run"]
+__all__ = ["__version__", "open_experiments", "preset", "replay", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The same things from a shell: `python -m optima_lab figures`, `train`, `table`, `parameters`, `sizes`."""
+"""The same things from a shell: `python -m optima_lab figures`, `train`, `table`, `sizes`, `status`, …"""
 
 import argparse
 import sys
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from optima_lab.boards import switch_on
+from optima_lab.cluster import check_scheduler
 from optima_lab.config import TASKS, about, cast, parameters, preset
 from optima_lab.errors import ConfigError, OptimaError, nearest
 
@@ -41,11 +43,8 @@ def _parser() -> _Parser:
     text = "time Large, Tiny12 and Tiny6 at the paper's shapes, keep the seconds in RUNS/speed.json"
     timed = commands.add_parser("speed", help=text, description=text, allow_abbrev=False)
     timed.add_argument("--runs", default="runs", help="where speed.json is kept (default: runs)")
-    for name, about_it in (
-        ("batch", "examples a forward (1; on a GPU 32)"),
-        ("repeats", "repetitions (5; on a GPU 50)"),
-    ):
-        timed.add_argument(f"--{name}", default="0", help=about_it)
+    for name, of in (("batch", "examples a forward (1; on a GPU 32)"), ("repeats", "repetitions (5; on a GPU 50)")):
+        timed.add_argument(f"--{name}", default="0", help=of)
     timed.add_argument("--pixels", default="576", help="pixels a side, a multiple of 18 (default: 576)")
     for name, text in (
         ("figures", "train what is missing, execute the notebooks, build the gallery"),
@@ -64,31 +63,35 @@ def _parser() -> _Parser:
             command.add_argument("--strategies", default="all", help="names between commas (default: all)")
         if name in ("figures", "claims", "train"):
             command.add_argument("--jobs", default="0", help="tasks trained at once (default: one per two cores' half)")
+            command.add_argument("--scheduler", default="", help="of a Dask cluster, tcp://…: train on its workers")
+            command.add_argument(
+                "--tensorboard", action="store_true", help="log live for TensorBoard, beside the records"
+            )
         if name in ("figures", "claims"):
             command.add_argument("--figures", default="figures", help="where pictures go (default: figures)")
         group = command.add_argument_group("parameters of the run (see: python -m optima_lab parameters)")
         for field in parameters():
             if field not in _SET_BY_OPTION:
                 group.add_argument(f"--{field}", default=None, help=argparse.SUPPRESS)
+    for name, default, text in (
+        ("status", "runs", "list what is recorded: progress, age, size, what is stale or broken"),
+        ("clean", "runs", "remove the named folders of runs, or what is stale, broken or half-written (parts)"),
+        ("rerun", "reruns", "train again what a run's folder holds, into another folder of runs"),
+    ):
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.add_argument("--runs", default=default, help=f"where records are kept (default: {default})")
+        if name == "clean":
+            command.add_argument("what", nargs="*", help="vqa/laptop-s0-1a2b3c4d, one run in it, stale, broken, parts")
+            command.add_argument("--yes", action="store_true", help="do not ask")
+        if name == "rerun":
+            command.add_argument("folder", help="of an experiment or of one run in it")
     return parser
 
 
 def _checked(arguments: list[str]) -> list[str]:
     """Name the nearest option for one that does not exist; argparse would not."""
-    known = [
-        "--help",
-        "--batch",
-        "--repeats",
-        "--pixels",
-        "--tasks",
-        "--seeds",
-        "--jobs",
-        "--runs",
-        "--figures",
-        "--strategies",
-        "--preset",
-        "--data",
-    ]
+    options = "help yes tensorboard scheduler tasks seeds jobs runs figures strategies preset data batch repeats pixels"
+    known = [f"--{option}" for option in options.split()]
     known += [f"--{field}" for field in parameters() if field not in _SET_BY_OPTION]
     for argument in arguments:
         name = argument.partition("=")[0]
@@ -111,7 +114,12 @@ def _plan(options: dict[str, Any]) -> dict[str, Any]:
         "strategies": options.get("strategies", "all"),
         "jobs": cast(int, options.get("jobs", "0"), "jobs"),
         "changes": changes,
+        "scheduler": options.get("scheduler", ""),
     }
+    if plan["scheduler"]:
+        check_scheduler(plan["scheduler"])
+    if options.get("tensorboard"):
+        switch_on()
     for name, low in (("seeds", 1), ("jobs", 0)):
         if plan[name] < low:
             raise ConfigError(f"{name} must be at least {low}, got {plan[name]}")
@@ -186,10 +194,48 @@ def _speed(options: dict[str, Any]) -> int:
     return 0
 
 
+def _status(options: dict[str, Any]) -> int:
+    from optima_lab.keeping import report
+
+    print(*report(Path(options["runs"])), sep="\n")
+    return 0
+
+
+def _clean(options: dict[str, Any]) -> int:
+    from optima_lab.keeping import clean
+
+    print(*clean(Path(options["runs"]), options["what"], None if options["yes"] else _ask), sep="\n")
+    return 0
+
+
+def _ask(question: str) -> str:
+    try:
+        return input(question)
+    except EOFError:  # nobody is there to answer
+        return ""
+
+
+def _rerun(options: dict[str, Any]) -> int:
+    from optima_lab.rerun import rerun
+
+    found = rerun(Path(options["folder"]), Path(options["runs"]))
+    print(f"{found.folder}: {', '.join(found.only)}")
+    return 0
+
+
 COMMANDS = {
-    **{"figures": _figures, "claims": _claims, "train": _train, "table": _table, "parameters": _parameters},
-    **{"sizes": _sizes, "speed": _speed},
+    "figures": _figures,
+    "claims": _claims,
+    "train": _train,
+    "table": _table,
+    "parameters": _parameters,
+    "sizes": _sizes,
+    "speed": _speed,
+    "status": _status,
+    "clean": _clean,
+    "rerun": _rerun,
 }
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -82,13 +82,13 @@ class Config:
     base_layers: str = _f("12/12/12", _LAYERS, "of the model whose layers the student starts from")
     student_layers: str = _f("6/3/3", _LAYERS, "image/text/decoder")
     student_width: int = _f(768, _at_least(8), "hidden size of base and student")
-    teacher_weights: str = _f("", {}, "released CoCa: a file, a folder or open_clip:MODEL/TAG; empty: pre-train")
-    base_weights: str = _f("", {}, "the same for the model whose layers the student starts from")
-    resample: bool = _f(False, {}, "bring the teacher's picture grid to the student's where they differ")
     assistant_layers: str = _f(
         "", _MAYBE_LAYERS, "of a student distilled first, then teaching the student; empty: one stage"
     )
     assistant: str = _f("optima", {}, "the strategy by which the assistant is distilled")
+    teacher_weights: str = _f("", {}, "released CoCa: a file, a folder or open_clip:MODEL/TAG; empty: pre-train")
+    base_weights: str = _f("", {}, "the same for the model whose layers the student starts from")
+    resample: bool = _f(False, {}, "bring the teacher's picture grid to the student's where they differ")
     # the embedded world
     world_seed: int = _f(0, _at_least(0), "of the scenes")
     scenes: int = _f(12_000, _at_least(64), "training scenes a task")
@@ -167,10 +167,9 @@ def _check_together(config: Config) -> None:
         width = getattr(c, name)
         must(width % c.head_width == 0, f"{name} must be a multiple of head_width={c.head_width}, got {width}")
     student = "assistant_layers" if c.assistant_layers else "student_layers"
-    pairs = [("student_layers", student)]
-    pairs += [(student, "base_layers")] * (not c.base_weights)  # released weights have their own layers
-    pairs += [(student, "teacher_layers")] * (not c.teacher_weights)
-    for small, large in pairs:
+    released = {"base_layers": c.base_weights, "teacher_layers": c.teacher_weights}  # those have their own layers
+    limits = [(student, name) for name, weights in released.items() if not weights]
+    for small, large in (*limits, ("student_layers", student)):
         few, many = getattr(c, small), getattr(c, large)
         fits = all(a <= b for a, b in zip(layers(few), layers(many), strict=True))
         must(fits, f"{small} must not exceed {large}={many}, got {few}")

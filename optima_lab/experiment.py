@@ -1,8 +1,9 @@
 """Task × preset × seeds → the runs that figures need. What is there is opened, what is missing is trained."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -97,9 +98,10 @@ def run_seed(config: Config, runs: Path, strategies: str | Sequence[str] = "all"
     if missing:
         from optima_lab.training import train_population
 
-        with _writable(folder), alone(folder, f"{config.task}/{folder.name}"):
+        helping = int(os.environ.get("RANK", "0")) > 0  # torchrun's: the first of its processes holds the lock for all
+        with _writable(folder), nullcontext() if helping else alone(folder, f"{config.task}/{folder.name}"):
             _refuse_links(folder)
-            missing = pending(config, runs, strategies)  # another process may have trained them since
+            missing = missing if helping else pending(config, runs, strategies)  # trained by others since?
             if missing:
                 train_population(config, runs, folder, missing)
     summary = check_summary(read_json(folder / "experiment.json"), folder / "experiment.json")
@@ -132,7 +134,7 @@ def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
 def experiment_id(config: Config, data_fingerprint: str) -> str:
     """'laptop-s0-1a2b3c4d': readable, and another one for whatever changes a student's records."""
     parts = unusual(config, [name for name in asdict(config) if name not in _NOT_IN_ID])
-    parts |= fingerprint(config)  # released weights are told by their content
+    parts |= fingerprint(config)
     return f"{config.preset}-s{config.seed}-{content_hash(RECORD_VERSION, parts, data_fingerprint)}"
 
 

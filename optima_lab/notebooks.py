@@ -27,6 +27,7 @@ from optima_lab.views.readings import readings
 
 KINDS: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 ROOT = Path(__file__).parents[1]
+STATE_BYTES = 600_000  # of widgets that an executed notebook keeps: it stays below 1 MB
 
 
 @dataclass(frozen=True)
@@ -263,6 +264,8 @@ def _finish(part: Path, target: Path, known: Mapping[str, Any]) -> None:
     if part.exists():
         notebook = _read(part)
         notebook["metadata"]["optima_lab"] = dict(known)
+        if len(json.dumps(notebook["metadata"].get("widgets", {}))) > STATE_BYTES:
+            del notebook["metadata"]["widgets"]  # a long record: its page shows it, and running the cell again
         part.write_text(json.dumps(notebook, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         os.replace(part, target)
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from optima_lab import records
+from optima_lab.cluster import Pool, cluster
 from optima_lab.config import TASKS, Config, Value
 from optima_lab.errors import OptimaError
 from optima_lab.experiment import Experiment, configurations, pending, run
@@ -25,8 +26,10 @@ NOTEBOOKS = (
     "01_module_contribution.ipynb",
     "02_arms_compared.ipynb",
     "03_reward_dynamics.ipynb",
+    "08_replay.ipynb",
 )
-Pool = Callable[[Sequence[tuple]], Iterable]
+_TOGETHER = "RANK" in os.environ  # torchrun's processes train one experiment together; the first one reports
+_HELPS = int(os.environ.get("RANK", "0")) > 0
 HOME = Path(__file__).parents[1] / "notebooks"
 
 
@@ -42,6 +45,7 @@ class Sweep:
     strategies: str
     jobs: int
     changes: Mapping[str, Any]
+    scheduler: str = ""
     experiments: list[Experiment] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -52,20 +56,30 @@ class Sweep:
         """Train what is missing, `jobs` tasks at once; one that fails leaves the others alone.
 
         Each worker has its share of the cores' threads: small models gain more from a second process than from a
-        second thread.
+        second thread. With a `scheduler` every task and seed is a call of its own, on the workers of its cluster.
         """
         start = perf_counter()
         waiting = self._waiting()
-        workers = min(max(1, len(waiting)), self.jobs or os.cpu_count() or 1)
-        with _pool(workers) as pool:
+        workers = 1 if _TOGETHER else min(max(1, len(waiting)), self.jobs or os.cpu_count() or 1)
+        if self.scheduler:  # other machines start in other folders
+            self.runs, self.data = (str(Path(p).resolve()) if p else "" for p in (self.runs, self.data))
+        with cluster(self.scheduler) if self.scheduler else _pool(workers) as pool:
             if waiting:
                 self._prepare(pool, waiting)
-            slowest_first = sorted(self.tasks, key=lambda task: -TASKS[task].pictures)
-            for result in pool([(run_or_say, task, self._arguments()) for task in slowest_first]):
+            for result in pool(self._calls()):
                 self._note(result)
         order = list(TASKS)
         self.experiments.sort(key=lambda e: (order.index(e.task), e.seed))
         self.seconds["training"] = perf_counter() - start - self.seconds.get("preparation", 0.0)
+
+    def _calls(self) -> list[tuple]:
+        """The slowest tasks first; on a cluster seed by seed, so that the first ones make what the others share."""
+        tasks = sorted(self.tasks, key=lambda task: -TASKS[task].pictures)
+        if not self.scheduler:
+            return [(run_or_say, task, self._arguments()) for task in tasks]
+        first = int(self.changes.get("seed", 0))
+        seeds = range(first, first + self.seeds)
+        return [(run_or_say, task, {**self._arguments(), "seeds": 1, "seed": n}) for n in seeds for task in tasks]
 
     def _configured(self) -> dict[str, Any]:
         return {"preset": self.preset, "seeds": self.seeds, "data": self.data, **self.changes}
@@ -109,8 +123,11 @@ class Sweep:
     def draw(self, figures: Path, notebooks: Sequence[str] = NOTEBOOKS, more: Sequence["Job"] = ()) -> None:
         """Execute these notebooks for every trained task, then `more` of them, and build the gallery."""
         from optima_lab.notebooks import Job, execute_all
+        from optima_lab.views import playground
         from optima_lab.views.gallery import build
 
+        if _HELPS:
+            return
         start = perf_counter()
         trained = list(dict.fromkeys(e.task for e in self.experiments))
         jobs = [
@@ -126,6 +143,7 @@ class Sweep:
         self.failures += [result.error for result in execute_all([*jobs, *more]) if result.error]
         self.seconds["notebooks"] = perf_counter() - start
         start = perf_counter()
+        playground.write_page(figures / "playground.html")
         self.gallery = build(figures)
         self.seconds["gallery"] = perf_counter() - start
 
@@ -142,6 +160,8 @@ class Sweep:
         """Print the table, the seconds of each stage, the gallery and what failed; 1 if anything did."""
         from optima_lab.views import tables
 
+        if _HELPS:
+            return 1 if self.failures else 0
         if self.experiments:
             print(tables.text(tables.results(records.read_runs(self.experiments), self.experiments)))
         total = perf_counter() - self.started
@@ -156,7 +176,10 @@ class Sweep:
 
 @contextmanager
 def _pool(workers: int) -> Iterator[Pool]:
-    """Calls in `workers` processes, results as they come; with one worker, here. Ctrl-C ends them all."""
+    """Calls in `workers` processes, results as they come; with one worker, here. Ctrl-C ends them all.
+
+    joblib would not be less: threads, places of bars and the end of busy workers would have to be said all the same.
+    """
     if workers == 1:
         yield lambda calls: (call(*arguments) for call, *arguments in calls)
         return

@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 
+from optima_lab.boards import show
 from optima_lab.config import Config
 from optima_lab.data.corpus import TaskData, locate
 from optima_lab.data.scenes import write_world
+from optima_lab.distill import together
 from optima_lab.distill.evaluate import evaluate
 from optima_lab.distill.grids import require_same_tokens
 from optima_lab.distill.models import TaskModel, build, for_task, size
@@ -40,7 +42,15 @@ def pretrain_shared(config: Config, runs: Path, which: str) -> None:
 
 
 def train_population(config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy]) -> None:
-    """Train the students of `strategies` together and leave their records below `folder`."""
+    """Train the students of `strategies` together and leave their records below `folder`.
+
+    Under torchrun all its processes come here; each learns from its part of every batch, the first one writes.
+    """
+    with together.joined():
+        _train_population(config, runs, folder, strategies)
+
+
+def _train_population(config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy]) -> None:
     shop = Workshop(config, locate(config, runs))
     small, large = (size(config, which, shop.vocabulary) for which in ("student", "teacher"))
     require_same_tokens(small, large, config)
@@ -49,8 +59,9 @@ def train_population(config: Config, runs: Path, folder: Path, strategies: Seque
     facts |= shop.baselines()
     if config.assistant_layers:
         teacher, facts = _assistant(config, runs, shop, facts)
-    summary = {**_about(config, shop), **facts}
-    write_json(folder / "experiment.json", summary)
+    first = together.number() == 0
+    if first:
+        write_json(folder / "experiment.json", {**_about(config, shop), **facts})
     students = [
         make_student(config, strategy, new_student(config, base, shop.data, mix(config.seed, 0)), teacher)
         for strategy in strategies
@@ -59,15 +70,19 @@ def train_population(config: Config, runs: Path, folder: Path, strategies: Seque
     done = keeper.restore(
         {"students": Pupils(students)}, lambda step: all(_recorded(folder / s.id, step) for s in strategies)
     )
+    together.wait_for_all()  # until everyone knows where to go on: the first now cuts the records there
     with shop.stages.stage("students"), ExitStack() as stack:
-        writers = [stack.enter_context(Writer(folder / s.id, _run_about(config, s), done)) for s in strategies]
+        abouts = [(folder / s.id, _run_about(config, s)) for s in strategies] if first else []
+        writers = [stack.enter_context(Writer(place, about, done)) for place, about in abouts]
         _train(config, teacher, students, shop.data, writers, keeper, done)
-    for student, writer in zip(students, writers, strict=True):
+    for student, writer in zip(students, writers, strict=False):
         save_model(student.model, writer.folder / "student.safetensors")
         write_json(writer.folder / "done.json", {"steps": config.steps, "stopped": student.stopped})
-    keeper.drop()
-    drop_parts(folder)
-    write_json(folder / "seconds.json", {k: round(v, 1) for k, v in shop.stages.seconds.items()})
+    if first:
+        keeper.drop()
+        drop_parts(folder)
+        write_json(folder / "seconds.json", {k: round(v, 1) for k, v in shop.stages.seconds.items()})
+    together.wait_for_all()
 
 
 def _recorded(folder: Path, step: int) -> bool:
@@ -97,18 +112,24 @@ def _train(
     keeper: Keeper,
     done: int,
 ) -> None:
-    """The rounds after `done` steps; records reach the disk before the state that has them behind it."""
+    """The rounds after `done` steps; records reach the disk before the state that has them behind it.
+
+    Without writers (a process that only helps) nothing is evaluated or written.
+    """
     models = [student.model for student in students]
     when = evaluation_steps(config)
     about = f"{data.task.title}: {len(students)} students, seed {config.seed}, rounds"
     rounds = distill(config, teacher, students, data, done)
     for step, taken in progress(rounds, about, total=config.rounds, done=done // config.round_steps):
+        if not writers:
+            continue
         found = evaluation_records(config, teacher, models, data, step) if step in when else [[] for _ in students]
         for writer, (rounds, steps), evals in zip(writers, taken, found, strict=True):
             writer.append("rounds", rounds)
             writer.append("steps", steps)
             writer.append("evals", evals)
             writer.flush()
+            show(writer.folder, rounds, steps, evals)
         if step < config.steps and all(student.ends(step) for student in students):
             keeper.keep(step, {"students": Pupils(students)})
 

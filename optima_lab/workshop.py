@@ -130,8 +130,9 @@ class Workshop:
         }
 
     def _id(self, which: str, fields: Sequence[str], *more: Any) -> str:
-        parts = unusual(self.config, fields) | fingerprint(self.config)  # released weights decide tokens, too
-        return content_hash(RECORD_VERSION, which, parts, self.source.fingerprint, *more)
+        parts = unusual(self.config, fields)
+        known = [fingerprint(self.config)] if fingerprint(self.config) else []  # of released weights, if any
+        return content_hash(RECORD_VERSION, which, parts, self.source.fingerprint, *more, *known)
 
     def _kept(
         self, name: str, make: Callable[[Keeper], tuple[Any, Mapping]], shell: Callable[[], Any], stage: str

@@ -17,13 +17,13 @@ LIBRARY = ROOT / "optima_lab"
 MODULES = sorted(LIBRARY.rglob("*.py"))
 # Who may import whom: a room imports itself and the rooms before it (DESIGN, The house).
 ORDER = (
-    ("errors", "progress", "locks"),
+    ("errors", "progress", "locks", "cluster"),
     ("config", "presets"),
     ("bandits",),
     ("data",),
     ("distill",),
-    ("records", "record_checks"),
-    ("experiment", "workshop", "training"),
+    ("records", "record_checks", "boards"),
+    ("experiment", "workshop", "training", "keeping", "rerun"),
     ("populations",),
     ("views",),
     ("notebooks",),

@@ -127,6 +127,17 @@ def test_a_failure_is_one_line_and_keeps_the_earlier_result(tmp_path: Path) -> N
     assert not failed.exists()
 
 
+def test_widgets_of_a_long_record_are_not_kept_in_the_notebook(tmp_path: Path) -> None:
+    for name, size, kept in (("short", 1000, True), ("long", notebooks.STATE_BYTES, False)):
+        part = write(tmp_path / f"{name}.part")
+        node = json.loads(part.read_text())
+        node["metadata"]["widgets"] = {"state": "x" * size}
+        part.write_text(json.dumps(node))
+        notebooks._finish(part, tmp_path / name, {"key": "1"})
+        metadata = json.loads((tmp_path / name).read_text())["metadata"]
+        assert ("widgets" in metadata, metadata["optima_lab"]) == (kept, {"key": "1"})
+
+
 def test_a_kernel_that_died_before_replying_gets_a_second_chance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,125 @@
+"""From Python to the browser: arrays as bytes, the JavaScript of a widget, and the same widget as one offline page.
+
+A widget's module is `canvas.js` (shared) before its own file, so that a page needs nothing else: no network, no server.
+"""
+
+import json
+import os
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optima_lab.bandits.arms import LABELS, MODULES, SHORT
+from optima_lab.errors import RecordError
+from optima_lab.views.style import MARKERS, PALETTE
+
+SOURCES = {"replay": ("canvas.js", "replay.js"), "playground": ("canvas.js", "bandits.js", "playground.js")}
+KINDS = {"f": ("f4", np.float32), "u": ("u4", np.uint32), "i": ("u4", np.uint32), "b": ("u1", np.uint8)}
+PAGE_BYTES = 2_000_000  # of one offline page
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+def pack(arrays: Mapping[str, np.ndarray]) -> tuple[list[dict[str, Any]], bytes]:
+    """Arrays one after another: where each lies (name, kind, shape, offset in bytes), and all of their bytes.
+
+    Numbers become float32, uint32 or uint8, little-endian; every array starts at a multiple of eight bytes.
+    """
+    layout, parts, offset = [], [], 0
+    for name, array in arrays.items():
+        kind, dtype = ("u1", np.uint8) if array.dtype == np.uint8 else KINDS[array.dtype.kind]
+        content = np.ascontiguousarray(array, np.dtype(dtype).newbyteorder("<")).tobytes()
+        content += bytes(-len(content) % 8)
+        layout.append({"name": name, "kind": kind, "shape": list(array.shape), "offset": offset})
+        parts.append(content)
+        offset += len(content)
+    return layout, b"".join(parts)
+
+
+def arms() -> list[dict[str, Any]]:
+    """The seven arms as widgets draw them: label, colour, marker, modules."""
+    known = {SHORT[module]: module for module in MODULES}
+    return [
+        {
+            "label": label,
+            "colour": PALETTE[label],
+            "marker": MARKERS[label],
+            "modules": [MODULES.index(known[part]) for part in label.split("+")],
+        }
+        for label in LABELS
+    ]
+
+
+@cache
+def script(widget: str) -> str:
+    """The JavaScript module of a widget."""
+    return "\n".join(_read(name) for name in SOURCES[widget])
+
+
+@cache
+def stylesheet() -> str:
+    """The look of all widgets."""
+    return _read("widget.css")
+
+
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def plain(about: Any) -> str:
+    """JSON that every browser reads: numbers that are not finite become null."""
+    return json.dumps(_finite(about), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def page(title: str, widget: str, about: Mapping[str, Any], data: bytes, home: str = "") -> str:
+    """A whole HTML page with one widget: script, look and data inside, nothing asked of a network."""
+    link = f'<p><a href="{escape(home)}">← all figures</a></p>' if home else ""
+    starter = (
+        "const text = (id) => document.getElementById(id).textContent;\n"
+        'const bytes = Uint8Array.from(atob(text("data")), (c) => c.charCodeAt(0));\n'
+        'mount(document.getElementById("widget"), JSON.parse(text("about")), new DataView(bytes.buffer));'
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{stylesheet()}</style>\n</head>\n"
+        f'<body class="ol-page">\n<header><h1>{escape(title)}</h1>{link}</header>\n'
+        '<main id="widget"><noscript>This page draws with JavaScript, which is switched off.</noscript></main>\n'
+        f'<script type="application/json" id="about">{_inside_script(plain(about))}</script>\n'
+        f'<script type="text/plain" id="data">{b64encode(data).decode()}</script>\n'
+        f'<script type="module">\n{_inside_script(script(widget))}\n{starter}\n</script>\n</body>\n</html>\n'
+    )
+
+
+def _inside_script(text: str) -> str:
+    """Text that cannot end the script it stands in; in JSON and in strings of JavaScript it means the same."""
+    return re.sub(r"<(?=/script|!--)", r"\\u003c", text, flags=re.IGNORECASE)
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Write a page whole or not at all. Raises RecordError where the folder cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise RecordError(f"cannot write page {path}: {error.strerror or error}") from error
+    return path

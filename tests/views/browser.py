@@ -1,0 +1,79 @@
+"""A real chromium for tests: it fails on any error of a page and on any request that leaves this machine."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+SIZE = {"width": 1280, "height": 720}
+LOOPBACK = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:", "about:")
+OUTPUT = Path(__file__).parents[2] / "tests-output"  # screenshots to look at; git ignores it
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Debian's chromium, driven by playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS.split())
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def watched(browser: Any, offline: bool = False, **options: Any) -> Iterator[Any]:
+    """A page in a window of 1280 × 720. On leaving: no error was thrown, nothing beyond loopback was asked for.
+
+    `offline` refuses every request but those for files.
+    """
+    context = browser.new_context(viewport=SIZE, **options)
+    page = context.new_page()
+    errors, asked = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: asked.append(socket.url))
+    if offline:
+        context.set_offline(True)
+        page.route("**/*", lambda route: route.continue_() if route.request.url.startswith("file:") else route.abort())
+    try:
+        yield page
+        assert not errors, errors
+        assert [url for url in asked if not url.startswith(LOOPBACK)] == []
+        if offline:
+            assert len(asked) == 1 and asked[0].startswith("file:"), asked
+    finally:
+        context.close()
+
+
+def shot(page: Any, name: str) -> Path:
+    """A screenshot for a person to look at, `tests-output/<name>.png`."""
+    OUTPUT.mkdir(exist_ok=True)
+    path = OUTPUT / f"{name}.png"
+    page.screenshot(path=path)
+    return path
+
+
+def pixels(page: Any, which: int = 0) -> str:
+    """What a canvas shows now, to be compared."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    return str(page.locator(".ol canvas").nth(which).evaluate("(canvas) => canvas.toDataURL()"))
+
+
+def call(page: Any, source: str, expression: str, **given: Any) -> Any:
+    """The value of a JavaScript expression after `source`; `given` are its constants, as JSON."""
+    constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in given.items())
+    return page.evaluate(f"() => {{\n{source}\n{constants}return {expression};\n}}")
+
+
+def number(text: str) -> float:
+    """A number as the page writes it; NaN for its dash."""
+    return float("nan") if text.strip() == "–" else float(text.replace("−", "-"))
