@@ -40,6 +40,12 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     text = "print the parameters of the paper's shapes beside Table 1"
     commands.add_parser("sizes", help=text, description=text, allow_abbrev=False)
+    text = "time Large, Tiny12 and Tiny6 at the paper's shapes, keep the seconds in RUNS/speed.json"
+    timed = commands.add_parser("speed", help=text, description=text, allow_abbrev=False)
+    timed.add_argument("--runs", default="runs", help="where speed.json is kept (default: runs)")
+    for name, of in (("batch", "examples a forward (1; on a GPU 32)"), ("repeats", "repetitions (5; on a GPU 50)")):
+        timed.add_argument(f"--{name}", default="0", help=of)
+    timed.add_argument("--pixels", default="576", help="pixels a side, a multiple of 18 (default: 576)")
     for name, text in (
         ("figures", "train what is missing, execute the notebooks, build the gallery"),
         ("claims", "train what the paper's claims need, seed by seed, and write the ledger of verdicts"),
@@ -84,7 +90,7 @@ def _parser() -> _Parser:
 
 def _checked(arguments: list[str]) -> list[str]:
     """Name the nearest option for one that does not exist; argparse would not."""
-    options = "help yes tensorboard scheduler tasks seeds jobs runs figures strategies preset data"
+    options = "help yes tensorboard scheduler tasks seeds jobs runs figures strategies preset data batch repeats pixels"
     known = [f"--{option}" for option in options.split()]
     known += [f"--{field}" for field in parameters() if field not in _SET_BY_OPTION]
     for argument in arguments:
@@ -180,6 +186,14 @@ def _sizes(_: dict[str, Any]) -> int:
     return 0
 
 
+def _speed(options: dict[str, Any]) -> int:
+    numbers = {name: cast(int, options[name], name) for name in ("batch", "repeats", "pixels")}
+    from optima_lab.distill.speed import Timing, run, table
+
+    print(table(run(Timing(**numbers), Path(options["runs"]))))
+    return 0
+
+
 def _status(options: dict[str, Any]) -> int:
     from optima_lab.keeping import report
 
@@ -216,6 +230,7 @@ COMMANDS = {
     "table": _table,
     "parameters": _parameters,
     "sizes": _sizes,
+    "speed": _speed,
     "status": _status,
     "clean": _clean,
     "rerun": _rerun,

@@ -76,9 +76,9 @@ def test_a_student_learns_from_a_teacher_of_another_grid(patch: int):
     student = make_student(
         settings, parse_strategy("img+txt", settings), task_model("student", settings, 2, data), teacher
     )
-    _, (((record,), steps),) = next(iter(distill(settings, teacher, [student], data)))
+    ((_, [(rounds, steps)]),) = distill(settings, teacher, [student], data)
     assert all(step["hidden"] > 0 and step["attention"] > 0 for step in steps)
-    assert record["probe_hidden"] > 0
+    assert rounds[0]["probe_hidden"] > 0
     with pytest.raises(ValueError, match="must agree in shape"):
         next(iter(distill(replace(settings, resample=False), teacher, [student], data)))
 
