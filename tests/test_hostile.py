@@ -277,6 +277,6 @@ def test_make_lab_is_for_this_machine_and_its_user_alone() -> None:
     assert found
     recipe = found[1]
     assert "--ip=127.0.0.1" in recipe
-    assert re.findall(r"\S*--allow-root\S*", recipe) == ["--allow-root)"]
+    assert recipe.count("allow-root") == 1
     assert "$(if $(filter 0,$(shell id -u)),--allow-root)" in recipe
     assert not re.search(r"token|password|allow_origin|allow_remote|disable_check_xsrf|0\.0\.0\.0|--ip=\*", recipe)
