@@ -354,7 +354,7 @@ function buildPlayground(root, about, quantiles, host) {
   const canvas = h("canvas", { role: "img", "aria-label": "means, regret, choices and beliefs, told below in words" });
   const words = h("p", { class: "ol-why" });
   const at = h("input", { type: "range", min: 0, step: 1, "aria-label": "round looked at", oninput: () => lookAt(Number(at.value)) });
-  const where = h("output", { class: "ol-where" });
+  const where = h("span", { class: "ol-where" });
 
   const picture = surface(canvas, (width) => boxesOf(width, state.settings.policies.length, state.settings.arms).tall, (context, width, tall, stale) => {
     if (stale || !state.look) state.look = theme(root);
@@ -467,7 +467,7 @@ function makeControls(about, settings, change) {
     own({ policies: picks.map(({ select }) => select.value).filter(Boolean) });
   }));
   const sliders = Object.entries(SLIDERS).map(([name, [label, low, high, step, value, place, text]]) => {
-    const output = h("output", {});
+    const output = h("span", { class: "ol-value" });
     const take = (dragging) => () => own({ [name]: value(Number(input.value)) }, dragging);
     const input = h("input", { type: "range", min: low, max: high, step, "aria-label": `${label}: ${ABOUT[name]}`, title: ABOUT[name], oninput: take(true), onchange: take(false) });
     inputs[name] = { input, show: (now) => {

@@ -450,7 +450,7 @@ function player(root, about, tracks, host) {
   const said = announcer();
   const tip = h("div", { class: "ol-tip", hidden: true });
   const slider = h("input", { type: "range", min: 0, step: 1, "aria-label": "round", oninput: () => seek(Number(slider.value)) });
-  const where = h("output", { class: "ol-where" });
+  const where = h("span", { class: "ol-where" });
   const play = h("button", { class: "ol-play", "aria-keyshortcuts": "Space", onclick: () => toggle() }, "▶ Play");
   const sides = [0, 1].map((n) => makeSide(root, tip, n ? "right run" : "left run", (i) => seek(i)));
 

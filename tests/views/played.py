@@ -1,6 +1,7 @@
 """Runs as training leaves them, but played by the library's own policies in an invented world: nothing is trained."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,10 @@ import numpy as np
 from optima_lab import records
 from optima_lab.bandits.arms import LABELS
 from optima_lab.bandits.policies import make_policy
+from optima_lab.config import Config
+from optima_lab.data.corpus import locate
+from optima_lab.distill.strategies import parse_strategies
+from optima_lab.experiment import experiment_id
 
 POLICIES = {"OPTIMA": "optima", "OPTIMA calibrated": "optima_calibrated", "Random": "random", "D-UCB": "discounted_ucb"}
 INITIAL_PLAYS, ROUND_STEPS = 2, 6
@@ -89,3 +94,18 @@ def lines(folder: Path) -> list[Row]:
 def rewrite(folder: Path, rows: list[Row], tail: str = "") -> None:
     """Other rounds in a run's file; `tail` follows the last line."""
     (folder / "rounds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + tail)
+
+
+def finish(runs: Path, config: Config, *names: str, rounds: int = 40) -> Path:
+    """An experiment that `optima_lab.run` finds finished: strategies by the names that it is asked for."""
+    folder = runs / config.task / experiment_id(config, locate(config, runs).fingerprint)
+    for strategy in parse_strategies(names, config):
+        written = write(runs / "parts", strategy.name, rounds=rounds)
+        (written / strategy.name.lower().replace(" ", "_")).rename(_made(folder) / strategy.id)
+    records.write_json(folder / "experiment.json", {"config": asdict(config)})
+    return folder
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
