@@ -187,10 +187,10 @@ def _sizes(_: dict[str, Any]) -> int:
 
 
 def _speed(options: dict[str, Any]) -> int:
-    numbers = {name: cast(int, options[name], name) for name in ("batch", "repeats", "pixels")}
     from optima_lab.distill.speed import Timing, run, table
 
-    print(table(run(Timing(**numbers), Path(options["runs"]))))
+    batch, repeats, pixels = (int(cast(int, options[name], name)) for name in ("batch", "repeats", "pixels"))
+    print(table(run(Timing(batch, repeats, pixels), Path(options["runs"]))))
     return 0
 
 
