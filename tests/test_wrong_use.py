@@ -62,9 +62,9 @@ def refused(
         raise AssertionError("training began before the refusal")
 
     def call(words: str) -> str:
-        from optima_lab import training
+        from optima_lab import workshop
 
-        monkeypatch.setattr(training, "pretrain", must_not)
+        monkeypatch.setattr(workshop, "pretrain", must_not)
         code = main([*f"train --tasks snli_ve --data {data} --runs {runs} {TINY}".split(), *words.split()])
         lines = capsys.readouterr().err.splitlines()
         assert code != 0
