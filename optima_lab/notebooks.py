@@ -185,7 +185,8 @@ def unchanged(output: Path, key: str) -> bool:
         return False
     if not isinstance(known, dict) or known.get("key") != key:
         return False
-    return all((output.parent / f"{name}.png").exists() for name in known["figures"])
+    drawn = known.get("figures")
+    return isinstance(drawn, list) and all((output.parent / f"{name}.png").exists() for name in drawn)
 
 
 def job_key(job: Job) -> str:

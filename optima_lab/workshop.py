@@ -186,6 +186,8 @@ def load_model(model: nn.Module, path: Path) -> None:
     Raises RecordError for a file that is missing, is no safetensors file (pickles are not opened), or holds other
     tensors than the model's.
     """
+    if not path.is_file():  # a named pipe would be waited for
+        raise RecordError(f"{path} must be a file with this model's weights, got none")
     try:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:

@@ -41,7 +41,7 @@ class Keeper:
         A file that is damaged, of other parts or of a step that no longer `holds` is as good as none. Nothing in it is
         executed.
         """
-        if not self.path.is_file():
+        if not self.path.is_file() or self.path.is_symlink():
             return 0
         fresh = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
         try:

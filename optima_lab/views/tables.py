@@ -167,7 +167,8 @@ def _short_unit(task: str) -> str:
 
 
 def _line(name: str, cells: Sequence[str]) -> str:
-    return (f"{name:<{_NAME}}" + "".join(f"{cell:>{_CELL}}" for cell in cells)).rstrip()
+    name = f"{name:<{_NAME}}" if len(name) < _NAME else f"{name}\n{'':{_NAME}}"  # a long one has a line of its own
+    return (name + "".join(f"{cell:>{_CELL}}" for cell in cells)).rstrip()
 
 
 def save(table: Frame, folder: Path | str) -> Path:
