@@ -84,7 +84,7 @@ def test_what_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: p
     assert {k: record[k] for k in ("pixels", "text_tokens", "batch")} == {"pixels": 36, "text_tokens": 64, "batch": 2}
     assert list(record) == list(RECORD) and list(record["models"]) == list(REPORTED)
     assert all(len(values) == 3 and min(values) > 0 for values in record["models"].values())
-    assert capsys.readouterr().out.strip() == table(record)
+    assert capsys.readouterr().out == table(record) + "\n"
     assert [path.name for path in (tmp_path / "new" / "runs").iterdir()] == ["speed.json"]
 
 
