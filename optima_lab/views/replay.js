@@ -534,12 +534,11 @@ function player(root, about, tracks, host) {
     ...about.problems.map((text) => h("p", { class: "ol-note" }, text)),
     h("div", { class: "ol-sides" }, ...sides.map((side) => side.node)), said.node, tip,
   );
-  root.addEventListener("keydown", (event) => {
+  const freeKeys = ownKeys(root, (event) => {
     const actions = { " ": () => toggle(), n: toChange(1), p: toChange(-1), Home: () => seek(0), End: () => seek(longest() - 1) };
-    const native = event.target.closest("button, select, summary") && (event.key === " " || event.target.closest("select"));
-    if (native || event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
+    const native = event.target.closest("select") || (event.key === " " && event.target.closest("button, summary"));
+    if (native || !actions[event.key]) return;
     event.preventDefault();
-    event.stopPropagation();
     actions[event.key]();
   });
   const outside = () => {
@@ -558,6 +557,7 @@ function player(root, about, tracks, host) {
   return () => {
     cancelAnimationFrame(state.frame);
     sides.forEach((side) => side.stop());
+    freeKeys();
     host?.silence(outside);
   };
 }
