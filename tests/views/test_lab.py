@@ -40,7 +40,7 @@ def chromium() -> Iterator[Any]:
 
 def dark(page: Any) -> None:
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
-    page.wait_for_selector('body[data-jp-theme-light="false"]')
+    page.wait_for_selector('body[data-jp-theme-light="false"]', state="attached")
 
 
 def test_the_replay_in_jupyterlab(chromium: Any, address: str, folder: Path, record: Path) -> None:
