@@ -108,7 +108,8 @@ def line(what: str, milliseconds: list[float], wanted: bool = False) -> None:
 def notebook(page: Any, address: str, folder: Path, name: str, source: str) -> Iterator[None]:
     """A notebook of one cell, open with an idle kernel."""
     cell = nbformat.v4.new_code_cell(source.format(folder=str(folder / "runs")))
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / name)
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}  # else: a dialog
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), folder / name)
     lab.open_notebook(page, address.format(name))
     yield
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")

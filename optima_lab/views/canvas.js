@@ -299,9 +299,25 @@ function announcer() {
   return { node, tell };
 }
 
+/**
+ * Keys inside `root` are the widget's: JupyterLab, which would take arrows and letters for its cells, does not see them.
+ * `act(event)` does what the browser would not do by itself. Keys with Ctrl, Alt or Meta, Shift+Enter and Escape go on.
+ * Returns how to end it.
+ */
+function ownKeys(root, act) {
+  const listen = (event) => {
+    const passes = event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape" || (event.shiftKey && event.key === "Enter");
+    if (passes || !root.contains(event.target)) return;
+    event.stopImmediatePropagation();
+    act(event);
+  };
+  window.addEventListener("keydown", listen, true);
+  return () => window.removeEventListener("keydown", listen, true);
+}
+
 /** Fill `el` by `build(root)`; whatever goes wrong is one plain message in its place. Returns how to end it. */
 function guarded(el, label, build) {
-  const root = h("section", { class: "ol", "aria-label": label, "data-lm-suppress-shortcuts": "true" });
+  const root = h("section", { class: "ol", "aria-label": label });
   el.replaceChildren(root);
   try {
     return build(root) ?? (() => {});

@@ -422,10 +422,9 @@ function buildPlayground(root, about, quantiles, host) {
     const t = roundAt(state.boxes, state.settings.horizon, event.clientX - box.left, event.clientY - box.top);
     if (t >= 0) lookAt(t);
   });
-  root.addEventListener("keydown", (event) => {
+  const freeKeys = ownKeys(root, (event) => {
     if (game.node.hidden || event.target.closest("select, input") || !/^[1-7]$/.test(event.key)) return;
     event.preventDefault();
-    event.stopPropagation();
     game.pull(Number(event.key) - 1);
   });
   hover(root, canvas, tip, (x, y) => state.data && tipOf(state.boxes, state.data, about, state.t, x, y));
@@ -438,6 +437,7 @@ function buildPlayground(root, about, quantiles, host) {
   return () => {
     picture.stop();
     game.stop();
+    freeKeys();
     host?.silence(outside);
   };
 }

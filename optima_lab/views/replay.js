@@ -113,7 +113,7 @@ function layout(width) {
       loss: { x: start, y: 336, w: across, h: 130 },
     };
   }
-  const half = Math.min(282, Math.round(width * 0.55));
+  const half = Math.min(282, Math.max(272, Math.round(width * 0.5)));
   return {
     wide, tall: 530,
     lattice: { x: 0, y: 24, w: half, h: 144 },
@@ -170,7 +170,8 @@ function drawLattice(context, look, box, track, i) {
 
 function drawRidges(context, look, box, track, i, wide) {
   const K = track.arms.length;
-  const title = track.deviation ? "belief of each arm, ● draw r̂" : "● the largest number wins";
+  const room = box.w > 200;
+  const title = track.deviation ? `belief${room ? " of each arm" : ""}, ● ${room ? "draw " : ""}r̂` : room ? "● the largest number wins" : "● largest wins";
   write(context, title, wide ? 0 : box.x - 26, box.y - 12, look.ink, "left", BOLD);
   if (!track.draws && !track.deviation) {
     write(context, "this run compares nothing", box.x, box.y + box.h / 2, look.faint);
@@ -220,7 +221,7 @@ function drawReward(context, look, box, track, i) {
     const ratio = track.ratio[3 * i + r];
     const left = box.x + r * third;
     const length = Number.isFinite(ratio) ? Math.max(0, ratio / track.most) * (third - 24) : 0;
-    write(context, `${name} ${say(ratio)}`, left, box.y + 12, look.ink);
+    write(context, `${name} ${Number.isFinite(ratio) ? short(ratio) : "–"}`, left, box.y + 12, look.ink);
     context.fillStyle = look.soft;
     context.fillRect(left, box.y + 25, third - 24, 11);
     context.fillStyle = colour;
@@ -317,9 +318,9 @@ function markNow(context, look, box, track, now) {
 function legend(context, look, box, from) {
   let left = box.x + from;
   LOSSES.forEach((name, l) => {
-    rule(context, left, box.y - 12, left + 22, box.y - 12, look.ink, 1.8, DASHES[l]);
-    write(context, name, left + 26, box.y - 12, look.ink);
-    left += 36 + context.measureText(name).width;
+    rule(context, left, box.y - 12, left + 18, box.y - 12, look.ink, 1.8, DASHES[l]);
+    write(context, name, left + 21, box.y - 12, look.ink);
+    left += 28 + context.measureText(name).width;
   });
 }
 
@@ -534,12 +535,11 @@ function player(root, about, tracks, host) {
     ...about.problems.map((text) => h("p", { class: "ol-note" }, text)),
     h("div", { class: "ol-sides" }, ...sides.map((side) => side.node)), said.node, tip,
   );
-  root.addEventListener("keydown", (event) => {
+  const freeKeys = ownKeys(root, (event) => {
     const actions = { " ": () => toggle(), n: toChange(1), p: toChange(-1), Home: () => seek(0), End: () => seek(longest() - 1) };
-    const native = event.target.closest("button, select, summary") && (event.key === " " || event.target.closest("select"));
-    if (native || event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
+    const native = event.target.closest("select") || (event.key === " " && event.target.closest("button, summary"));
+    if (native || !actions[event.key]) return;
     event.preventDefault();
-    event.stopPropagation();
     actions[event.key]();
   });
   const outside = () => {
@@ -558,6 +558,7 @@ function player(root, about, tracks, host) {
   return () => {
     cancelAnimationFrame(state.frame);
     sides.forEach((side) => side.stop());
+    freeKeys();
     host?.silence(outside);
   };
 }

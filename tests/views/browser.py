@@ -63,7 +63,8 @@ def shot(page: Any, name: str) -> Path:
 
 
 def pixels(page: Any, which: int = 0) -> str:
-    """What a canvas shows now, to be compared."""
+    """What a canvas shows now, to be compared; waits for its first picture (an empty canvas is 300 wide)."""
+    page.wait_for_function("(n) => document.querySelectorAll('.ol canvas')[n]?.width !== 300", arg=which)
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return str(page.locator(".ol canvas").nth(which).evaluate("(canvas) => canvas.toDataURL()"))
 

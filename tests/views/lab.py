@@ -36,12 +36,31 @@ def server(folder: Path) -> Iterator[str]:
     ).split()
     options += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
     options += ["--allow-root"] * (os.getuid() == 0)
-    with (folder / "server.log").open("wb") as log:
-        command = [sys.executable, "-m", "jupyterlab", *options]
-        process = subprocess.Popen(command, cwd=folder, env=_environment(home), stdout=log, stderr=log)
+    with _running(["jupyterlab", *options], folder, port, f"/api/status?token={token}"):
+        yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}"
+
+
+@contextmanager
+def app(folder: Path, notebook: str) -> Iterator[str]:
+    """A notebook as an app of voila; yields its address."""
+    port = _free_port()
+    options = ["voila", notebook, "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    with _running(options, folder, port, "/voila/static/"):
+        yield f"http://127.0.0.1:{port}/"
+
+
+@contextmanager
+def _running(module: list[str], folder: Path, port: int, path: str) -> Iterator[None]:
+    """`python -m module …`, from its first answer on; ended on leaving."""
+    log = folder / f"{module[0]}.log"
+    with log.open("wb") as file:
+        environment = _environment(folder / "home")
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module], cwd=folder, env=environment, stdout=file, stderr=file
+        )
         try:
-            _wait(port, token, process, folder / "server.log")
-            yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}"
+            _wait(port, path, process, log)
+            yield
         finally:
             process.terminate()
             try:
@@ -69,22 +88,22 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _wait(port: int, token: str, process: subprocess.Popen, log: Path) -> None:
-    """Until the server answers; if it ends instead, what it said."""
+def _wait(port: int, path: str, process: subprocess.Popen, log: Path) -> None:
+    """Until the server answers; if it ends instead, raise with what it said."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         if process.poll() is not None:
             break
         connection = HTTPConnection("127.0.0.1", port, timeout=10)
         try:
-            connection.request("GET", f"/api/status?token={token}")
-            if connection.getresponse().status == 200:
+            connection.request("GET", path)
+            if connection.getresponse().status < 500:
                 return
         except (OSError, HTTPException):
             time.sleep(0.3)
         finally:
             connection.close()
-    raise AssertionError(f"JupyterLab did not start: {log.read_text(errors='replace')[-1000:]}")
+    raise AssertionError(f"no answer from {path}: {log.read_text(errors='replace')[-1000:]}")
 
 
 def copy(notebook: str, folder: Path, parameters: Mapping[str, Any], extra: str = "") -> str:

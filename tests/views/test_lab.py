@@ -40,7 +40,7 @@ def chromium() -> Iterator[Any]:
 
 def dark(page: Any) -> None:
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
-    page.wait_for_selector('body[data-jp-theme-light="false"]')
+    page.wait_for_selector('body[data-jp-theme-light="false"]', state="attached")
 
 
 def test_the_replay_in_jupyterlab(chromium: Any, address: str, folder: Path, record: Path) -> None:
@@ -101,3 +101,20 @@ def test_the_playground_in_jupyterlab(chromium: Any, address: str, folder: Path)
         browser.shot(page, "lab_playground_light")
         dark(page)
         browser.shot(page, "lab_playground_dark")
+
+
+def test_the_playground_is_an_app_under_voila(chromium: Any, folder: Path) -> None:
+    pytest.importorskip("voila", reason="needs the extra voila")
+    name = lab.copy("15_playground.ipynb", folder, {"figures": str(folder / "figures")})
+    with lab.app(folder, name) as address:
+        context = chromium.new_context(viewport=browser.SIZE)
+        page = context.new_page()
+        page.set_default_timeout(1000 * lab.PATIENCE)
+        page.goto(address)
+        page.get_by_role("slider", name="γ").focus()
+        before = browser.pixels(page)
+        page.keyboard.press("ArrowLeft")
+        assert browser.pixels(page) != before
+        assert page.locator(".jp-InputArea").count() == 0, "an app shows no code"
+        browser.shot(page, "voila_playground")
+        context.close()
