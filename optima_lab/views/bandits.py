@@ -21,6 +21,7 @@ ARM_HUES = tuple(PALETTE[label] for label in LABELS)  # an arm has one colour ev
 LOOKS: Mapping[str, tuple[str, str]] = {
     "optima": ("#d55e00", "-"),
     "optima_calibrated": ("#d55e00", "--"),
+    "optima_mean": ("#d55e00", ":"),
     "gaussian_dts": ("#0072b2", "-"),
     "gaussian_swts": ("#0072b2", "--"),
     "kalman_ts": ("#007a5a", "-"),

@@ -56,7 +56,8 @@ def test_the_replay_in_jupyterlab(chromium: Any, address: str, folder: Path, rec
         slider.scroll_into_view_if_needed()
         before = browser.pixels(page)
         page.keyboard.press("ArrowRight")
-        assert slider.input_value() == "13", "JupyterLab leaves the keys to the widget"
+        # JupyterLab leaves the keys to the widget.
+        page.wait_for_function("slider => slider.value === '13'", arg=slider.element_handle())
         text = page.locator(".ol [role=status]").inner_text()
         assert f"Round 14 (step {rows[13]['step']}): {rows[13]['arm']}" in text
         assert browser.number(text.split("Reward ")[1].split(",")[0]) == pytest.approx(rows[13]["reward"], rel=1e-3)
