@@ -74,7 +74,7 @@ class MeanThompson(Policy):
 
         r̂_k ~ N(μ_k, scale² / (n_k + 1)),   μ_a ← μ_a + (r − μ_a) / (n_a + 1)
 
-    It never forgets, so it takes means to stand still. Parameters as in EmaThompson.
+    It never forgets, so it takes means to stand still. initial_plays, scale: as in EmaThompson.
     State: mean, plays (R, K); order (R, T0·K).
     """
 
