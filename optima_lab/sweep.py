@@ -102,9 +102,10 @@ class Sweep:
         ]
 
     def _prepare(self, pool: Pool, waiting: Sequence[Config]) -> None:
-        """What tasks share is made once, before they part: the world, then the two pre-trained models.
+        """What tasks share is made once, before they part: the world, then the two pre-trained models, then teachers.
 
-        What cannot be made here is left to the tasks, which say why.
+        Teachers are calls of their own, as they take unlike times: so no worker waits long at the end. What cannot be
+        made here is left to the tasks, which say why.
         """
         start = perf_counter()
         runs = Path(self.runs)
@@ -112,6 +113,8 @@ class Sweep:
         done = all([*pool([(prepared, "write_data", config, runs) for config in every])])
         if done:
             all(pool([(prepared, "pretrain_shared", waiting[0], runs, which) for which in ("teacher", "base")]))
+            slowest_first = sorted(waiting, key=lambda config: -config.finetune_steps * TASKS[config.task].pictures)
+            all([*pool([(prepared, "teach", config, runs) for config in slowest_first])])
         self.seconds["preparation"] = perf_counter() - start
 
     def _note(self, result: list[Experiment] | str) -> None:
@@ -215,11 +218,16 @@ def run_or_say(task: str, arguments: Mapping[str, Any]) -> list[Experiment] | st
 
 
 def prepared(name: str, *arguments: Any) -> bool:
-    """Call 'write_data' or 'pretrain_shared' of `training`; whether it could be done."""
+    """Call 'write_data', 'pretrain_shared' or 'teach' of `training`; whether it could be done."""
     from optima_lab import training
 
     try:
-        {"write_data": training.write_data, "pretrain_shared": training.pretrain_shared}[name](*arguments)
+        known = {
+            "write_data": training.write_data,
+            "pretrain_shared": training.pretrain_shared,
+            "teach": training.teach,
+        }
+        known[name](*arguments)
     except OptimaError:
         return False
     return True

@@ -41,6 +41,13 @@ def pretrain_shared(config: Config, runs: Path, which: str) -> None:
     Workshop(config, locate(config, runs)).pretrained(which)
 
 
+def teach(config: Config, runs: Path) -> None:
+    """Fine-tune the task's teacher and measure what it is compared with, where that is missing."""
+    shop = Workshop(config, locate(config, runs))
+    shop.teacher()
+    shop.baselines()
+
+
 def train_population(config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy]) -> None:
     """Train the students of `strategies` together and leave their records below `folder`.
 
