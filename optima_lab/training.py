@@ -78,13 +78,15 @@ def train_population(config: Config, runs: Path, folder: Path, strategies: Seque
         abouts = [(folder / s.id, _run_about(config, s)) for s in strategies] if first else []
         writers = [stack.enter_context(Writer(place, about, done)) for place, about in abouts]
         _train(config, teacher, students, shop.data, writers, keeper, done)
+    if first:
+        drop_parts(folder)
+        write_json(folder / "seconds.json", {k: round(v, 1) for k, v in shop.stages.seconds.items()})
     for student, writer in zip(students, writers, strict=False):
         save_model(student.model, writer.folder / "student.safetensors")
+    for student, writer in zip(students, writers, strict=False):  # last: what is done is not looked at again
         write_json(writer.folder / "done.json", {"steps": config.steps, "stopped": student.stopped})
     if first:
         keeper.drop()
-        drop_parts(folder)
-        write_json(folder / "seconds.json", {k: round(v, 1) for k, v in shop.stages.seconds.items()})
     together.wait_for_all()
 
 

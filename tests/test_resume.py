@@ -132,7 +132,9 @@ def test_a_killed_run_ends_as_an_undisturbed_one(number: int, world: Path, undis
     runs = tmp_path / "runs"
     shutil.copytree(world, runs)
     if number % 2:
-        assert finish(str(runs), server.Value("i", draw.randint(1, writes))) == -signal.SIGKILL
+        tenth = number // 2  # each tenth of all writes has its turn
+        write = draw.randint(1 + writes * tenth // 10, writes * (tenth + 1) // 10)
+        assert finish(str(runs), server.Value("i", write)) == -signal.SIGKILL
     else:
         assert finish(str(runs), seconds=draw.uniform(0.3, 0.95) * seconds) in (0, -signal.SIGKILL)
     places += [path.parent.parent.name for path in runs.rglob("resume*.pt")]
@@ -143,5 +145,5 @@ def test_a_killed_run_ends_as_an_undisturbed_one(number: int, world: Path, undis
 
 
 def test_kills_came_while_teachers_and_while_students_were_trained(places: list[str]):
-    assert places.count("models") > 1
-    assert places.count("vqa") > 5
+    assert places.count("models") >= 2
+    assert places.count("vqa") >= 3
