@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 240  # seconds that a busy machine may take for anything
+PATIENCE = 60  # seconds that a busy machine may take for anything
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},

@@ -95,7 +95,7 @@ def test_the_replay_is_played_by_mouse_and_by_keys(chromium: Any, recorded: Path
         assert page.locator(".ol-side:visible").count() == 1
         canvas = page.locator(".ol canvas").first.bounding_box()
         page.mouse.move(canvas["x"] + 0.3 * canvas["width"], canvas["y"] + 240)
-        assert "mean μ" in page.locator(".ol-tip").inner_text()
+        page.wait_for_function("() => document.querySelector('.ol-tip').innerText.includes('mean μ')")
         browser.shot(page, "replay_alone")
 
 

@@ -1,5 +1,6 @@
 """Notebooks 08 and 15 in a real JupyterLab: opened, run, played and dragged, in both themes, and asked by Python."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ def record(folder: Path) -> Path:
     return played.finish(folder / "runs", preset("vqa", "smoke"), *STRATEGIES.split(","))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def address(folder: Path) -> Iterator[str]:
+    """A server and home of its own for each test: JupyterLab opens again what was open before."""
+    shutil.rmtree(folder / "home", ignore_errors=True)
     with lab.server(folder) as address:
         yield address
 
