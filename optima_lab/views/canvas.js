@@ -182,6 +182,32 @@ function axis(context, look, box, title, low, high, count = 2) {
   return y;
 }
 
+/** Ticks below a plot, about `apart` pixels from one another, with lines up; returns the scale from left to right. */
+function axisBelow(context, look, box, [low, high], apart, drop) {
+  const x = scale(low, high, box.x, box.x + box.w);
+  for (const value of ticks(low, high, Math.max(2, box.w / apart))) {
+    rule(context, x(value), box.y, x(value), box.y + box.h, look.line);
+    write(context, short(value), x(value), box.y + box.h + drop, look.faint, "center");
+  }
+  return x;
+}
+
+/** A range with round ends, so that it jumps rarely: it holds hills of `wide` deviations to each side, and `points`. */
+function beliefRange(means, deviations, points, wide) {
+  const ends = [...points, ...means];
+  if (deviations.length) means.forEach((m, k) => ends.push(m - wide * deviations[k], m + wide * deviations[k]));
+  const known = ends.filter(Number.isFinite);
+  if (!known.length) return [0, 1];
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const [first, second] = ticks(low, Math.max(high, low + 1e-9), 6);
+  const step = (second ?? first + 1) - first || 1;
+  return [Math.floor(low / step) * step, Math.ceil(high / step) * step];
+}
+
+/** The `i`-th row of a matrix with K columns, and whether a point lies in a box. */
+const row = (array, i, K) => Array.from(array.subarray(i * K, (i + 1) * K));
+const inside = (box, x, y) => x >= box.x && x <= box.x + box.w && y >= box.y && y <= box.y + box.h;
+
 /** Join the points x(i), y(i); what is not finite is a gap. Of a long line only what a pixel can show is drawn. */
 function polyline(context, count, x, y) {
   context.beginPath();

@@ -173,13 +173,8 @@ function drawBeliefs(context, look, box, data, run, t, about, colours) {
   write(context, title, box.x - 22, box.y - 12, look.faint);
   const sds = row(run.deviation, t, K);
   const truth = row(data.means, Math.min(t, T - 1), K);
-  const [low, high] = beliefRange(means, sds, truth);
-  const x = scale(low, high, box.x, box.x + box.w);
+  const x = axisBelow(context, look, box, beliefRange(means, sds, truth, 2.2), 80, 12);
   const tall = box.h / K;
-  for (const value of ticks(low, high, Math.max(2, box.w / 80))) {
-    rule(context, x(value), box.y, x(value), box.y + box.h, look.line);
-    write(context, short(value), x(value), box.y + box.h + 12, look.faint, "center");
-  }
   for (let k = 0; k < K; k += 1) {
     const base = box.y + (k + 1) * tall - 3;
     rule(context, box.x, base, box.x + box.w, base, look.line);
@@ -188,19 +183,6 @@ function drawBeliefs(context, look, box, data, run, t, about, colours) {
     marker(context, "o", x(truth[k]), base, 9, look.paper, look.ink);
   }
 }
-
-/** A range with round ends that holds hills and dots. */
-function beliefRange(means, sds, truth) {
-  const ends = [...truth, ...means, ...means.map((m, k) => m - 2.2 * sds[k]), ...means.map((m, k) => m + 2.2 * sds[k])];
-  const known = ends.filter(Number.isFinite);
-  const [low, high] = [Math.min(...known), Math.max(...known)];
-  const [first, second] = ticks(low, Math.max(high, low + 1e-9), 6);
-  const step = (second ?? first + 1) - first || 1;
-  return [Math.floor(low / step) * step, Math.ceil(high / step) * step];
-}
-
-const row = (array, i, K) => Array.from(array.subarray(i * K, (i + 1) * K));
-const inside = (box, x, y) => x >= box.x && x <= box.x + box.w && y >= box.y && y <= box.y + box.h;
 
 /** The round under the pointer, or −1. */
 function roundAt(boxes, T, x, y) {

@@ -58,7 +58,6 @@ function allShares(track, edges) {
   return { windows: shares, most: Math.max(0.3, ...shares.map((each) => Math.max(...each))) };
 }
 
-const row = (array, i, K) => Array.from(array.subarray(i * K, (i + 1) * K));
 const best = (values) => values.reduce((a, value, k) => (Number.isFinite(value) && !(value <= values[a]) ? k : a), 0);
 
 /** Why this arm: one plain sentence. */
@@ -180,13 +179,8 @@ function drawRidges(context, look, box, track, i, wide) {
   const means = track.mean ? row(track.mean, i, K) : [];
   const sds = track.deviation ? row(track.deviation, i, K) : [];
   const draws = track.draws ? row(track.draws, i, K) : [];
-  const [low, high] = beliefRange(means, sds, draws);
-  const x = scale(low, high, box.x, box.x + box.w);
+  const x = axisBelow(context, look, box, beliefRange(means, sds, draws, 2.5), 70, 11);
   const tall = box.h / K;
-  for (const value of ticks(low, high, Math.max(2, box.w / 70))) {
-    rule(context, x(value), box.y, x(value), box.y + box.h, look.line);
-    write(context, short(value), x(value), box.y + box.h + 11, look.faint, "center");
-  }
   const winner = track.initial[i] || !track.draws ? -1 : best(draws);
   if (winner >= 0) rule(context, x(draws[winner]), box.y, x(draws[winner]), box.y + box.h, look.ink, 1, [3, 3]);
   track.arms.forEach((arm, k) => {
@@ -198,18 +192,6 @@ function drawRidges(context, look, box, track, i, wide) {
     if (sds.length) hill(context, x, means[k], sds[k], base, tall - 4, box.x, box.x + box.w, colour, 0.4);
     if (Number.isFinite(draws[k])) marker(context, "o", x(draws[k]), base - 3, k === winner ? 13 : 8, colour, look.ink);
   });
-}
-
-/** A round range that holds all hills and draws, and jumps rarely. */
-function beliefRange(means, sds, draws) {
-  const ends = [...draws, ...means];
-  if (sds.length) means.forEach((mean, k) => ends.push(mean - 2.5 * sds[k], mean + 2.5 * sds[k]));
-  const known = ends.filter(Number.isFinite);
-  if (!known.length) return [0, 1];
-  const [low, high] = [Math.min(...known), Math.max(...known)];
-  const [first, second] = ticks(low, Math.max(high, low + 1e-9), 6);
-  const step = (second ?? first + 1) - first || 1;
-  return [Math.floor(low / step) * step, Math.ceil(high / step) * step];
 }
 
 function drawReward(context, look, box, track, i) {
@@ -385,7 +367,6 @@ function makeSide(root, tip, label, seek) {
   return { node: h("div", { class: "ol-side" }), canvas, bar: h("div", { class: "ol-row" }), head, why, notes, details, show, choose, stop: view.stop };
 }
 
-const inside = (box, x, y) => x >= box.x && x <= box.x + box.w && y >= box.y && y <= box.y + box.h;
 
 /** The numbers under the pointer. */
 function tipText({ track, boxes, i }, over, x, y) {
