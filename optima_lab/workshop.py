@@ -97,14 +97,7 @@ class Workshop:
         """What no model at all reaches, and a student-sized one that sees no picture (captions: one person)."""
         fields = (*_PRETRAIN, *_STUDENT, "task", "answer_count", "base_layers", "base_steps")
         name = f"{self.config.task}-baselines-{self._id('baselines', fields)}"
-        folder = self.source.cache / "models" / name
-        if not (folder / "about.json").exists():
-            with alone(folder, name):
-                if not (folder / "about.json").exists():
-                    keeper = Keeper(folder / "resume.pt")
-                    with self.stages.stage("baselines"):
-                        write_json(folder / "about.json", self._baselines(keeper))
-                    keeper.drop()
+        folder = self._once(name, "baselines", lambda folder, keeper: self._baselines(keeper))
         return read_json(folder / "about.json")
 
     def _judge(self, model: TaskModel, data: TaskData) -> dict[str, Any]:
@@ -138,21 +131,30 @@ class Workshop:
         self, name: str, make: Callable[[Keeper], tuple[Any, Mapping]], shell: Callable[[], Any], stage: str
     ) -> tuple[Any, dict]:
         """A model and its facts from `<cache>/models/<name>`, made and kept there where it is missing."""
+
+        def made(folder: Path, keeper: Keeper) -> Mapping:
+            model, facts = make(keeper)
+            save_model(model, folder / "model.safetensors")
+            return facts
+
+        folder = self._once(name, stage, made)
+        model = shell()
+        load_model(model, folder / "model.safetensors")
+        return model.to(device()), read_json(folder / "about.json")
+
+    def _once(self, name: str, stage: str, make: Callable[[Path, Keeper], Mapping]) -> Path:
+        """The folder `<cache>/models/<name>`; where it is missing `make` fills it, and its facts are written last."""
         folder = self.source.cache / "models" / name
         if not (folder / "about.json").exists():
             with alone(folder, name):
                 if not (folder / "about.json").exists():  # else another process was faster
                     keeper = Keeper(folder / "resume.pt")
                     with self.stages.stage(stage):
-                        model, facts = make(keeper)
-                    save_model(model, folder / "model.safetensors")
+                        facts = make(folder, keeper)
                     write_json(folder / "about.json", facts)
                     keeper.drop()
                     drop_parts(folder)
-                    return model, dict(facts)
-        model = shell()
-        load_model(model, folder / "model.safetensors")
-        return model.to(device()), read_json(folder / "about.json")
+        return folder
 
 
 def evaluation_rows(data: TaskData, split: Split, most: int = 0) -> np.ndarray:
