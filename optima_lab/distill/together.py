@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, distributed
+from torch.optim import Optimizer
 
+from optima_lab.distill.optimize import trained
 from optima_lab.errors import ConfigError
 
 
@@ -55,6 +57,12 @@ def add_up(tensors: Sequence[Tensor]) -> None:
     distributed.all_reduce(flat)
     for tensor, piece in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
         tensor.copy_(piece.view_as(tensor))
+
+
+def add_up_gradients(optimizer: Optimizer) -> None:
+    """The same for the gradients that an optimizer is about to use; every process has those of the same parameters."""
+    if count() > 1:
+        add_up([p.grad for p in trained(optimizer) if p.grad is not None])
 
 
 def wait_for_all() -> None:

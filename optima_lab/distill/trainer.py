@@ -21,7 +21,7 @@ from optima_lab.distill.failures import explain, sound
 from optima_lab.distill.grids import between, resampled
 from optima_lab.distill.losses import Losses, Shares
 from optima_lab.distill.models import TaskModel, matched_layer
-from optima_lab.distill.optimize import apply, schedule, trained
+from optima_lab.distill.optimize import apply, schedule
 from optima_lab.distill.rewards import ProbeLosses
 from optima_lab.distill.student import Student, stack
 from optima_lab.distill.tasks import (
@@ -69,9 +69,10 @@ def distill(
                 total = eq.total_loss(losses, student.alpha)
                 total.backward()
                 student.note(losses, total)
+        share = schedule(step, config.steps, config.warmup_steps)
         for student in active:
-            together.add_up([p.grad for p in trained(student.optimizer) if p.grad is not None])
-            apply(student.optimizer, schedule(step, config.steps, config.warmup_steps), config.clip)  # lines 12–13
+            together.add_up_gradients(student.optimizer)
+            apply(student.optimizer, share, config.clip)  # lines 12–13
         # -----------------------------------------------------------------------------------------------------------
 
         bench.close_rounds([student for student in active if student.ends(step)], step)  # lines 16–18
