@@ -15,10 +15,11 @@ from optima_lab.distill.checkpoints import fingerprint
 from optima_lab.distill.strategies import Strategy, parse_strategies
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.locks import alone
-from optima_lab.record_checks import check_summary
+from optima_lab.record_checks import check_summary, recorded_config
 from optima_lab.records import read_json
 
 RECORD_VERSION = 2  # raise it when the same configuration would leave other records
+HELPS = int(os.environ.get("RANK", "0")) > 0  # any but the first of the processes that torchrun started
 # What changes no record of a student: names, where the same data lies, and what is in a strategy's own id.
 _NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch", "accumulate")
 
@@ -98,10 +99,10 @@ def run_seed(config: Config, runs: Path, strategies: str | Sequence[str] = "all"
     if missing:
         from optima_lab.training import train_population
 
-        helping = int(os.environ.get("RANK", "0")) > 0  # torchrun's: the first of its processes holds the lock for all
-        with _writable(folder), nullcontext() if helping else alone(folder, f"{config.task}/{folder.name}"):
+        # The first of torchrun's processes holds the lock for all.
+        with _writable(folder), nullcontext() if HELPS else alone(folder, f"{config.task}/{folder.name}"):
             _refuse_links(folder)
-            missing = missing if helping else pending(config, runs, strategies)  # trained by others since?
+            missing = missing if HELPS else pending(config, runs, strategies)  # trained by others since?
             if missing:
                 train_population(config, runs, folder, missing)
     summary = check_summary(read_json(folder / "experiment.json"), folder / "experiment.json")
@@ -122,10 +123,7 @@ def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
     found = []
     for path in sorted(Path(runs).glob("*/*/experiment.json")):
         summary = check_summary(read_json(path), path)
-        try:
-            config = Config(**summary["config"])
-        except (KeyError, TypeError, ConfigError) as error:
-            raise RecordError(f"{path} must hold a configuration of this version: {error}") from None
+        config = recorded_config(path, summary)
         only = tuple(sorted(p.parent.name for p in path.parent.glob("*/run.json")))
         found.append(Experiment(config, path.parent, only, summary))
     return found

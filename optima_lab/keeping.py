@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
-from optima_lab.config import Config
 from optima_lab.errors import ConfigError, OptimaError, RecordError, one_line
 from optima_lab.locks import taken
-from optima_lab.record_checks import check_run, check_summary
+from optima_lab.record_checks import check_run, check_summary, recorded_config
 from optima_lab.records import read_json, read_lines
 
 WORDS = ("stale", "broken", "parts")  # besides folders, what `clean` may be told to remove
@@ -70,11 +69,8 @@ def _progress(folder: Path, busy: bool) -> tuple[int, int, int, int]:
     begun = sorted(path.parent for path in folder.glob("*/run.json"))
     if not (folder / "experiment.json").exists() and not begun:
         return 0, 0, 0, 0  # its teacher is being made, or was
-    summary = check_summary(read_json(folder / "experiment.json"), folder / "experiment.json")
-    try:
-        config = Config(**summary["config"])
-    except (KeyError, TypeError, ConfigError) as error:
-        raise RecordError(f"experiment.json holds no configuration of this version: {error}") from None
+    path = folder / "experiment.json"
+    config = recorded_config(path, check_summary(read_json(path), path))
     reached = [_step(run, config.steps, busy) for run in begun]
     ended = sum((run / "done.json").exists() for run in begun)
     return ended, len(begun), min(reached, default=0), config.steps

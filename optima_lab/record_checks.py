@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from optima_lab.errors import RecordError
+from optima_lab.config import Config
+from optima_lab.errors import ConfigError, RecordError
 
 NEEDED = {"steps": ("step",), "rounds": ("round", "step"), "evals": ("step", "split", "metric", "value")}
 VECTORS = ("draws", "mean_before", "mean_after", "plays_before", "plays_after")
@@ -92,6 +93,14 @@ def check_summary(summary: Any, path: Path) -> Mapping[str, Any]:
     name = summary.get("baseline", {}).get("name", "")
     must(_name(name) and name is not None, f"a short text under baseline.name, got {_short(name)}")
     return summary
+
+
+def recorded_config(path: Path, summary: Mapping[str, Any]) -> Config:
+    """The configuration of an experiment.json. Raises RecordError where it is none of this version."""
+    try:
+        return Config(**summary["config"])
+    except (KeyError, TypeError, ConfigError) as error:
+        raise RecordError(f"{path} must hold a configuration of this version: {error}") from None
 
 
 def _short(value: Any, most: int = 60) -> str:

@@ -21,8 +21,8 @@ LINES = ("steps", "rounds", "evals")
 SETTINGS = ("decay", "initial_plays", "round_steps", "attention", "decoder_attention", "alpha_kl")
 
 
-class Source(Protocol):
-    """What reading needs to know of an experiment; `only` names the strategies asked for, by folder."""
+class Named(Protocol):
+    """An experiment by name."""
 
     @property
     def task(self) -> str: ...
@@ -30,6 +30,11 @@ class Source(Protocol):
     def seed(self) -> int: ...
     @property
     def id(self) -> str: ...
+
+
+class Source(Named, Protocol):
+    """What reading needs to know of an experiment; `only` names the strategies asked for, by folder."""
+
     @property
     def folder(self) -> Path: ...
     @property

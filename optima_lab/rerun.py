@@ -8,7 +8,7 @@ from optima_lab.config import Config
 from optima_lab.distill.strategies import BASELINES, OWN, parse_strategy
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.experiment import Experiment, run_seed
-from optima_lab.record_checks import check_run, check_summary
+from optima_lab.record_checks import check_run, check_summary, recorded_config
 from optima_lab.records import read_json
 
 
@@ -22,10 +22,7 @@ def rerun(folder: Path, runs: Path) -> Experiment:
     experiment = folder.parent if one else folder
     path = experiment / "experiment.json"
     summary = check_summary(read_json(path), path)
-    try:
-        config = Config(**summary["config"])
-    except (KeyError, TypeError, ConfigError) as error:
-        raise RecordError(f"{path} must hold a configuration of this version: {error}") from None
+    config = recorded_config(path, summary)
     if runs.resolve() == experiment.resolve().parents[1]:
         raise ConfigError(f"runs must be another folder than the one that holds {folder}, got {str(runs)!r}")
     _same_data(config, runs, summary)

@@ -15,7 +15,7 @@ from optima_lab import records
 from optima_lab.cluster import Pool, cluster
 from optima_lab.config import TASKS, Config, Value
 from optima_lab.errors import OptimaError
-from optima_lab.experiment import Experiment, configurations, pending, run
+from optima_lab.experiment import HELPS, Experiment, configurations, pending, run
 from optima_lab.progress import place_bars
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ NOTEBOOKS = (
     "08_replay.ipynb",
 )
 _TOGETHER = "RANK" in os.environ  # torchrun's processes train one experiment together; the first one reports
-_HELPS = int(os.environ.get("RANK", "0")) > 0
 HOME = Path(__file__).parents[1] / "notebooks"
 
 
@@ -129,7 +128,7 @@ class Sweep:
         from optima_lab.views import playground
         from optima_lab.views.gallery import build
 
-        if _HELPS:
+        if HELPS:
             return
         start = perf_counter()
         trained = list(dict.fromkeys(e.task for e in self.experiments))
@@ -163,7 +162,7 @@ class Sweep:
         """Print the table, the seconds of each stage, the gallery and what failed; 1 if anything did."""
         from optima_lab.views import tables
 
-        if _HELPS:
+        if HELPS:
             return 1 if self.failures else 0
         if self.experiments:
             print(tables.text(tables.results(records.read_runs(self.experiments), self.experiments)))

@@ -55,7 +55,7 @@ def test_a_folder_in_which_nothing_has_begun_is_stale(runs: Path) -> None:
     ("name", "content", "why"),
     [
         ("experiment.json", "{", "must be JSON"),
-        ("experiment.json", '{"config": {"task": "vqa", "more": 1}}', "holds no configuration of this version"),
+        ("experiment.json", '{"config": {"task": "vqa", "more": 1}}', "must hold a configuration of this version"),
         ("s0/run.json", "[]", "must hold a strategy's name, got []"),
         ("s0/student.safetensors", None, "s0 is done but lacks student.safetensors"),
     ],

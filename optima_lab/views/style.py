@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from optima_lab.bandits.arms import LABELS
 from optima_lab.config import Config
 from optima_lab.errors import ConfigError, RecordError
+from optima_lab.records import Named
 
 if TYPE_CHECKING:
     from IPython.display import Image
@@ -109,15 +110,9 @@ _RC: Mapping[str, Any] = {
 }
 
 
-class Source(Protocol):
+class Source(Named, Protocol):
     """What a figure needs to know of an experiment to name where it comes from."""
 
-    @property
-    def task(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def id(self) -> str: ...
     @property
     def config(self) -> Config: ...
 
