@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from math import isfinite
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 from optima_lab.errors import ConfigError, nearest
 
@@ -32,6 +32,17 @@ TASKS: Mapping[str, Task] = {
     "nlvr2": Task("nlvr2", "NLVR2", "accuracy (%)", pictures=2),
     "coco": Task("coco", "COCO Caption", "CIDEr × 100", captions=True),
 }
+
+
+class Named(Protocol):
+    """An experiment by name: what every record, message and figure calls it by."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def id(self) -> str: ...
 
 
 def _at_least(low: float) -> dict[str, Any]:

@@ -13,23 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from optima_lab.config import Named
 from optima_lab.errors import RecordError
 from optima_lab.locks import part_of
 from optima_lab.record_checks import VECTORS, check_line, check_run, check_whole
 
 LINES = ("steps", "rounds", "evals")
 SETTINGS = ("decay", "initial_plays", "round_steps", "attention", "decoder_attention", "alpha_kl")
-
-
-class Named(Protocol):
-    """An experiment by name."""
-
-    @property
-    def task(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def id(self) -> str: ...
 
 
 class Source(Named, Protocol):

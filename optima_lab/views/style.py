@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from optima_lab.bandits.arms import LABELS
-from optima_lab.config import Config
+from optima_lab.config import Config, Named
 from optima_lab.errors import ConfigError, RecordError
-from optima_lab.records import Named
 
 if TYPE_CHECKING:
     from IPython.display import Image
