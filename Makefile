@@ -79,7 +79,8 @@ bench: $(READY) ## measure what is in benchmarks/
 	@for file in benchmarks/[a-z]*.py; do $(PYTHON) -m benchmarks.$$(basename $$file .py) $(ARGS) || exit 1; done
 
 lock: $(READY) ## write requirements.lock anew from pyproject.toml (newer versions: ARGS=--upgrade)
-	$(PYTHON) -m uv pip compile --quiet --universal --generate-hashes --extra dev pyproject.toml -o requirements.lock \
+	$(PYTHON) -m uv pip compile --quiet --universal --generate-hashes \
+		$(foreach extra,dev cluster tensorboard voila,--extra $(extra)) pyproject.toml -o requirements.lock \
 		--custom-compile-command "make lock" $(ARGS)
 
 clean: ## remove caches and drawn figures; runs stay

@@ -109,10 +109,13 @@ def test_doors_are_light(modules: list[str], heavy: set[str]) -> None:
 # --- pyproject.toml, requirements.lock, environment.yml ---------------------------------------------------------------
 
 
+TESTED = ("dev", "cluster", "tensorboard", "voila")  # extras in the lock; `bench` only measures
+
+
 def requirements() -> list[str]:
-    """What pyproject.toml asks for, with the tools of development."""
+    """What pyproject.toml asks for, with the tools of development and all that tests run."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    return [*project["dependencies"], *(each for name in TESTED for each in project["optional-dependencies"][name])]
 
 
 def locked() -> dict[str, tuple[str, str]]:
@@ -153,7 +156,7 @@ def test_conda_takes_the_requirements_from_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert f"python{project['requires-python']}" in environment["dependencies"]
-    assert {"pip": ["--editable .[dev]"]} in environment["dependencies"], "pip must read pyproject.toml, not a copy"
+    assert {"pip": [f"--editable .[{','.join(TESTED)}]"]} in environment["dependencies"], "pip must read pyproject.toml, not a copy"
     assert environment["name"] == project["name"]
 
 
