@@ -153,7 +153,7 @@ def caption_score(model: TaskModel, data: TaskData, split: Split, rows: np.ndarr
     written: list[str] = []
     for start in range(0, len(rows), batch_size):
         batch = to_device(split.take(rows[start : start + batch_size]), device())
-        tokens = generate(model, batch.images, data.tokenizer, split.tokens.shape[1]).cpu().numpy()
+        tokens = generate(model, batch.images, data.tokenizer, data.tokenizer.tokens).cpu().numpy()
         written += [caption_words(data.tokenizer.decode(row)) for row in tokens]
     references = [[caption_words(text) for text in split.references[split.examples[row]]] for row in rows]
     return cider(written, references)
