@@ -26,6 +26,7 @@ ORDER = (
     ("experiment", "workshop", "training", "keeping", "rerun"),
     ("populations",),
     ("views",),
+    ("kernels",),
     ("notebooks",),
     ("sweep",),
     ("claims",),

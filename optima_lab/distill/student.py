@@ -91,7 +91,8 @@ class Student:
         now = {name: part.state_dict() for name, part in self.parts().items()}
         kept, new = [*_tensors(self.good)], [*_tensors(now)]
         if len(kept) == len(new):
-            torch._foreach_copy_(kept, new)
+            for old, tensor in zip(kept, new, strict=True):
+                old.copy_(tensor)
         else:  # the first rounds: optimizers make their moments when they need them
             self.good = deepcopy(now)
 
