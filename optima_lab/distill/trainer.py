@@ -60,21 +60,7 @@ def distill(
             if student.begins(step):
                 student.choose()  # lines 5–8
 
-        # ---- one step with the chosen arms: no wait for the device ------------------------------------------------
-        for student in active:
-            student.begin_step()
-        for lesson in bench.lessons(step, active):  # one, unless the batch comes in pieces
-            for student in active:
-                losses = bench.compare(student, student.arm, lesson)  # line 11
-                total = eq.total_loss(losses, student.alpha)
-                total.backward()
-                student.note(losses, total)
-        share = schedule(step, config.steps, config.warmup_steps)
-        for student in active:
-            together.add_up_gradients(student.optimizer)
-            apply(student.optimizer, share, config.clip)  # lines 12–13
-        # -----------------------------------------------------------------------------------------------------------
-
+        bench.step(active, step)  # lines 9–13
         bench.close_rounds([student for student in active if student.ends(step)], step)  # lines 16–18
         if step % config.round_steps == 0:
             yield step, [student.take() for student in students]
@@ -122,6 +108,21 @@ class Bench:
         rows = probe(config.seed, len(data.train.tokens), config.probe_size)
         batch = to_device(data.train.take(rows), device())
         self.probe = Lesson(batch, self.ask_teacher(batch, dict.fromkeys(wanted(students), (EVERYTHING, True))))
+
+    def step(self, students: Sequence[Student], step: int) -> None:
+        """One step of these students with the arms they have chosen; no wait for the device."""
+        for student in students:
+            student.begin_step()
+        for lesson in self.lessons(step, students):  # one, unless the batch comes in pieces
+            for student in students:
+                losses = self.compare(student, student.arm, lesson)  # line 11
+                total = eq.total_loss(losses, student.alpha)
+                total.backward()
+                student.note(losses, total)
+        share = schedule(step, self.config.steps, self.config.warmup_steps)
+        for student in students:
+            together.add_up_gradients(student.optimizer)
+            apply(student.optimizer, share, self.config.clip)  # lines 12–13
 
     def lessons(self, step: int, students: Sequence[Student]) -> Iterator[Lesson]:
         """A step's batch, this process's pieces of it, with what the teacher says: decided by step and arms alone."""
