@@ -63,11 +63,14 @@ def check_whole(record: Mapping[str, Any], name: str, path: Path) -> Mapping[str
 
 
 def check_run(about: Any, path: Path) -> Mapping[str, Any]:
-    """The content of a run.json. Raises RecordError where it names no strategy."""
+    """The content of a run.json. Raises RecordError where it names no strategy or a part is of the wrong kind."""
     if not isinstance(about, dict) or not isinstance(about.get("strategy"), str) or not _name(about["strategy"]):
         raise RecordError(f"{path} must hold a strategy's name, got {_short(about)}")
     if not _name(about.get("arm")):
         raise RecordError(f"{path}: arm must be a short text, got {_short(about['arm'])}")
+    for key in ("config", "parameters"):
+        if not isinstance(about.get(key, {}), dict):
+            raise RecordError(f"{path} must hold an object under {key!r}, got {_short(about[key])}")
     return about
 
 

@@ -96,6 +96,11 @@ def _compute_for_ever() -> None:
         pass
 
 
+def _wait_for_ever(pipe: Path) -> None:
+    os.mkfifo(pipe)
+    pipe.read_text()
+
+
 @pytest.mark.parametrize(
     ("does", "told"),
     [
@@ -105,7 +110,8 @@ def _compute_for_ever() -> None:
         (lambda folder: Path("/etc/passwd").read_bytes(), r"left its folder: read /etc/passwd"),
         (lambda folder: os.system("true"), r"left its folder: os\.system"),
         (lambda folder: pickle.loads(b"cos\nsystem\n."), r"left its folder: pickle\.find_class"),
-        (lambda folder: _compute_for_ever(), r"case 0: Hang: computes longer than"),
+        (lambda folder: _compute_for_ever(), r"case 0: Hang: computes or waits longer than"),
+        (lambda folder: _wait_for_ever(folder / "pipe"), r"case 0: Hang: computes or waits longer than"),
         (lambda folder: {}["key"], r"case 0: KeyError"),
         (lambda folder: HELD.append(b"x" * (1 << 20)), r"memory grows from case to case"),
     ],
