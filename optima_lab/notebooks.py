@@ -73,8 +73,8 @@ def parameters(notebook: Path | str) -> dict[str, tuple[type, Value]]:
         raise NotebookError(f"{path.name} must have a cell tagged 'parameters', found none")
     try:
         statements = ast.parse(cells[0]["source"]).body
-    except SyntaxError as error:
-        raise NotebookError(f"{path.name}: the cell 'parameters' is no Python: {error.msg}") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise NotebookError(f"{path.name}: the cell 'parameters' is no Python: {error}") from error
     return dict(_parameter(path, statement) for statement in statements if not _is_text(statement))
 
 
@@ -87,7 +87,7 @@ def _parameter(path: Path, statement: ast.stmt) -> tuple[str, tuple[type, Value]
         case ast.AnnAssign(ast.Name(name), ast.Name(kind), ast.expr() as value) if kind in KINDS:
             try:
                 return name, (KINDS[kind], cast(KINDS[kind], ast.literal_eval(value), name))
-            except ValueError as error:
+            except (ValueError, TypeError, RecursionError) as error:
                 raise NotebookError(f"{path.name}: default of {name} must be a plain {kind}: {error}") from error
     came = ast.unparse(statement).splitlines()[0]
     raise NotebookError(
@@ -209,6 +209,8 @@ def job_key(job: Job) -> str:
 
 def _read(path: Path) -> Any:
     try:
+        if path.exists() and not path.is_file():  # a named pipe would be waited for
+            raise NotebookError(f"{path} must be a file, got a folder or a pipe")
         notebook = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(notebook["cells"], list) and notebook["nbformat"] == 4:
             return _joined(notebook)

@@ -1,5 +1,6 @@
 """Where a task's data lies and all of it as arrays: the embedded world, or a folder in the official layouts."""
 
+import os
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -53,7 +54,7 @@ def locate(config: Config, runs: Path) -> Source:
         world = _world(config)
         return Source(cache / world.id, world.id, cache, world)
     folder = Path(config.data)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # also where no folder could have such a name
         raise DataError(f"data must be a folder with {', '.join(TASKS)} in the official layouts, got {config.data!r}")
     task_folder(config.task, folder)  # refuses a folder without the task
     return Source(folder, _fingerprint(folder), cache)

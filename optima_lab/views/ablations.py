@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optima_lab.views import statistics
-from optima_lab.views.evidence import FULL, scores, variants
+from optima_lab.views.evidence import FULL, scores, stopped, variants
 from optima_lab.views.statistics import Frame
-from optima_lab.views.style import DISPLAY, FAINT, INK, WIDE, blank, canvas, colour, note, style
+from optima_lab.views.style import DAGGER, FAINT, INK, WIDE, blank, called, canvas, colour, note, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ DESIGNS: Mapping[str, str] = {
 def reward_design(runs: Frame) -> "Figure":
     """Fig. 7 and its neighbours: rewards, averages and attention, and each one's difference from OPTIMA as it is."""
     task, wide = statistics.task_of(runs), scores(runs)
-    names = [name for name in DESIGNS if name in wide.columns]
+    names, marks = [name for name in DESIGNS if name in wide.columns], stopped(runs)
     with style():
         figure, (left, right) = canvas((9.6, 0.42 * max(3, len(names)) + 2.0), columns=2)
         figure.suptitle(statistics.title(task, "what OPTIMA is rewarded by"), x=0.01, ha="left")
@@ -52,11 +52,12 @@ def reward_design(runs: Frame) -> "Figure":
         right.axvline(0, color=colour("OPTIMA"), lw=1.6)
         for axes in (left, right):
             axes.grid(False, axis="y")
-            axes.set_yticks(range(len(names)), [DESIGNS[name] for name in names])
+            axes.set_yticks(range(len(names)), [DESIGNS[name] + f" {DAGGER}" * (name in marks) for name in names])
             axes.set_ylim(max(1, len(names)) - 0.4, -0.6)
         right.tick_params(labelleft=False)
         absent = [text for name, text in DESIGNS.items() if name not in names]
-        note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", _seeds(wide)])
+        told = [marks[name] for name in names if name in marks]
+        note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", _seeds(wide), *told])
     return figure
 
 
@@ -83,7 +84,8 @@ def halflife(runs: Frame) -> "Figure":
         axes.minorticks_off()
         _levels(axes, wide)
         few = "" if table.shape[1] >= 6 else f"{table.shape[1]} half-lives are recorded; the paper's figure has more"
-        note(figure, [few, _seeds(table, band=True), "the paper's γ = 0.98 is a half-life of 34.3"])
+        known = [few, _seeds(table, band=True), "the paper's γ = 0.98 is a half-life of 34.3"]
+        note(figure, [*known, *_stopped_samplers(runs)])
     return figure
 
 
@@ -106,8 +108,13 @@ def first_plays_and_round_length(runs: Frame) -> "Figure":
             axes.set_xticks(range(table.shape[1]), [f"{value:g}" for value in table.columns])
             axes.margins(x=0.2)
             _levels(axes, wide, legend=axes is drawn[0])
-        note(figure, [_seeds(wide, band=True)])
+        note(figure, [_seeds(wide, band=True), *_stopped_samplers(runs)])
     return figure
+
+
+def _stopped_samplers(runs: Frame) -> list[str]:
+    """A line for every run of OPTIMA that was stopped; what is drawn of it is its last good state."""
+    return [line for name, line in stopped(runs).items() if name.lower().startswith("optima")]
 
 
 def _dots(axes: "Axes", place: float, values: Any, name: str, number: str = "{:.1f}") -> None:
@@ -142,7 +149,7 @@ def _levels(axes: "Axes", wide: Frame, legend: bool = True) -> None:
     """LWD and random arms as lines across."""
     for name, dashes in zip(REFERENCES, ("-", ":"), strict=True):
         if name in wide.columns:
-            axes.axhline(wide[name].mean(), color=colour(name), ls=dashes, lw=1.6, label=DISPLAY.get(name, name))
+            axes.axhline(wide[name].mean(), color=colour(name), ls=dashes, lw=1.6, label=called(name))
     if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.1)
 

@@ -14,8 +14,8 @@ from optima_lab.bandits.arms import LABELS
 from optima_lab.bandits.policies import make_policy
 from optima_lab.config import TASKS
 from optima_lab.errors import ConfigError, RecordError
-from optima_lab.records import Source, read_json, read_lines
-from optima_lab.views.style import DISPLAY, in_order
+from optima_lab.records import Source, read_json, read_lines, why_stopped
+from optima_lab.views.style import called, in_order
 
 NO_ARM = 255  # in the array of arms: nothing was distilled layer by layer
 RATIOS = ("ratio_kl", "ratio_hidden", "ratio_attention")
@@ -113,7 +113,7 @@ def _named(found: Sequence[Track]) -> list[Track]:
     for track in found:
         task = f"{TASKS[track.task].title if track.task in TASKS else track.task} · " if several[0] else ""
         seed = f", seed {track.seed}" if several[1] else ""
-        named.append(replace(track, name=f"{task}{DISPLAY.get(track.strategy, track.strategy)}{seed}"))
+        named.append(replace(track, name=f"{task}{called(track.strategy)}{seed}"))
     return named
 
 
@@ -130,7 +130,15 @@ def _track(source: Source, folder: Path) -> Track:
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} must hold the same numbers in every round: {error!r}") from None
     arrays |= _beliefs(about, arrays)
-    notes = (_unfinished(folder, about, rows), _half_written(path), _not_finite(arrays["reward"]), _alone(rows))
+    stopped = why_stopped(folder)
+    stopped = f"stopped, its numbers went wrong in {stopped}" if stopped else ""
+    notes = (
+        _unfinished(folder, about, rows),
+        stopped,
+        _half_written(path),
+        _not_finite(arrays["reward"]),
+        _alone(rows),
+    )
     return Track(
         about["strategy"], source.task, source.seed, about["strategy"], about, arrays, _scores(folder), _said(notes)
     )

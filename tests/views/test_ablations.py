@@ -74,3 +74,13 @@ def test_runs_that_did_not_finish_are_not_drawn(runs: pd.DataFrame) -> None:
     stopped = runs.assign(done=runs["own"].map(lambda own: own != {"decay": 0.5}))
     line = next(line for line in ablations.halflife(stopped).axes[0].lines if line.get_label() == "OPTIMA")
     assert len(np.asarray(line.get_xdata(), float)) == 5
+
+
+def test_stopped_runs_are_marked_by_their_settings(runs: pd.DataFrame) -> None:
+    spoilt = runs.assign(stopped=np.where((runs["reward"] == "kl") & (runs["seed"] == 1), "round 3: train loss: x", ""))
+    figure = ablations.reward_design(spoilt)
+    names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert [name for name in names if "†" in name] == ["reward: KL only (r_KD) †"]
+    told = "† optima reward=kl stopped in round 3: train loss: x (seed 1)"
+    assert told in small_print(figure)
+    assert told in small_print(ablations.halflife(spoilt)) and "†" not in small_print(ablations.halflife(runs))
