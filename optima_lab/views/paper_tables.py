@@ -78,7 +78,8 @@ def html(recorded: Recorded, quantity: str = "score") -> str:
     told = [line for runs in (recorded.runs, recorded.two_stage, recorded.tiny6) for line in stopped(runs).values()]
     mine = " ".join([mine, *(f"{line}." for line in told)])
     theirs = (
-        f"Reported in the paper ({SOURCES[quantity]}), not measured here: other data, other sizes; {what} of 5 seeds."
+        f"Reported in the paper ({SOURCES[quantity]}), not measured here: other data, other sizes; "
+        f"CoCa-Tiny: {what} of 5 seeds."
     )
     digits = 1 if quantity == "score" else 2
     return _html(ours, mine, "results", digits) + _html(paper, theirs, "results reported", digits)
@@ -104,7 +105,7 @@ def _html(table: Frame, caption: str, css: str, digits: int) -> str:
 
 
 def _title(column: str) -> str:
-    return TASKS[column].title if column in TASKS else column
+    return TASKS[column].title if column in TASKS else {"parameters": "parameters (millions)"}.get(column, column)
 
 
 def speedups(speed: Mapping[str, Any]) -> Frame:
