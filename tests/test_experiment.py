@@ -292,6 +292,7 @@ OTHER = {
     "assistant": "random",
     "attention": "weights",
     "decoder_attention": "cross",
+    "precision": "bf16",
     "optimizer": "adafactor",
     "image_size": 48,
     "patch_size": 4,

@@ -100,8 +100,9 @@ def pack(
     cache: str | Path | None = None,
     vocabulary: Sequence[str] | None = None,
     limit: int = 0,
+    cut: bool = True,
 ) -> Split:
-    """`load` for records that are read already."""
+    """`load` for records that are read already; padding that all texts share is `cut` off."""
     if type(image_size) is not int or image_size < 1:
         raise ConfigError(f"image_size must be a whole number of pixels above 0; got {image_size!r}")
     classes = _classes(task, vocabulary)
@@ -116,12 +117,13 @@ def pack(
             f"the {split} split of {task} must hold an example; got none" + (f" ({reasons[0]})" if reasons else "")
         )
     rows = _rows(kept)
+    tokens = tokenizer.encode([text for _, text in rows])
     return Split(
         task=task,
         name=split,
         images=images,
         views=np.array([[number[path] for path in kept[example].images] for example, _ in rows], np.int64),
-        tokens=_cut(tokenizer.encode([text for _, text in rows]), tokenizer.pad),
+        tokens=_cut(tokens, tokenizer.pad) if cut else tokens,
         targets=_targets(task, kept, classes),
         kinds=tuple(kept[example].kind for example, _ in rows),
         examples=np.array([example for example, _ in rows], np.int64),

@@ -37,6 +37,7 @@ class TaskData:
     dev: Split
     test: Split
     tokenizer: Tokenizer
+    plain: bool = False  # written captions: without the key/value cache
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -81,11 +82,12 @@ def load(config: Config, source: Source) -> tuple[TaskData, Split]:
             cache=source.cache,
             vocabulary=vocabulary if task == "vqa" else None,
             limit=config.limit,
+            cut=not config.plain,
         )
 
     splits = {split: arrays(config.task, split, found) for split, found in records.items()}
     pairs = splits["train"] if captioned in ("", config.task) else arrays(captioned, "train", captions)
-    return TaskData(TASKS[config.task], **splits, tokenizer=tokenizer), pairs
+    return TaskData(TASKS[config.task], **splits, tokenizer=tokenizer, plain=config.plain), pairs
 
 
 def blank(data: TaskData) -> TaskData:

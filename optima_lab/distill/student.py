@@ -154,7 +154,7 @@ class Student:
 def make_student(config: Config, strategy: Strategy, model: TaskModel, teacher: TaskModel) -> Student:
     """A student ready for its first round; its W^i and its bandit have random streams of their own."""
     projections = Projections(model, teacher, seed=mix(config.seed, 1)).to(device())
-    optimizer = build_optimizer(config.optimizer, [(model, config.lr), (projections, config.lr)], config.weight_decay)
+    optimizer = build_optimizer(config, [(model, config.lr), (projections, config.lr)])
     policy = make_policy(strategy.policy, **strategy.parameters) if strategy.policy else None
     generator = np.random.default_rng(mix(config.seed, 2))
     state = policy.init(len(ARMS), 1, generator) if policy else {}

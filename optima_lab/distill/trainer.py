@@ -110,12 +110,16 @@ class Bench:
         self.probe = Lesson(batch, self.ask_teacher(batch, dict.fromkeys(wanted(students), (EVERYTHING, True))))
 
     def step(self, students: Sequence[Student], step: int) -> None:
-        """One step of these students with the arms they have chosen; no wait for the device."""
+        """One step of these students with the arms they have chosen: nothing here waits for the device.
+
+        In bf16 the matrix products of both models are; weights, losses and updates, and the probe, stay in fp32.
+        """
         for student in students:
             student.begin_step()
         for lesson in self.lessons(step, students):  # one, unless the batch comes in pieces
             for student in students:
-                losses = self.compare(student, student.arm, lesson)  # line 11
+                with self.precision():
+                    losses = self.compare(student, student.arm, lesson)  # line 11
                 total = eq.total_loss(losses, student.alpha)
                 total.backward()
                 student.note(losses, total)
@@ -123,6 +127,10 @@ class Bench:
         for student in students:
             together.add_up_gradients(student.optimizer)
             apply(student.optimizer, share, self.config.clip)  # lines 12–13
+
+    def precision(self) -> torch.autocast:
+        """Where matrix products of a step are computed as the configuration says."""
+        return torch.autocast(device().type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def lessons(self, step: int, students: Sequence[Student]) -> Iterator[Lesson]:
         """A step's batch, this process's pieces of it, with what the teacher says: decided by step and arms alone."""
@@ -132,7 +140,9 @@ class Bench:
         for rows in together.parts(len(whole), c.accumulate):
             batch = whole if rows == slice(0, len(whole)) else whole.part(rows)
             shares = {} if batch is whole else {view: self._shares(batch, whole, view) for view in views}
-            yield Lesson(batch, self.ask_teacher(batch, views), None if keep is None else keep[rows], shares)
+            with self.precision():
+                targets = self.ask_teacher(batch, views)
+            yield Lesson(batch, targets, None if keep is None else keep[rows], shares)
 
     def _shares(self, part: DeviceBatch, whole: DeviceBatch, view: View) -> Shares:
         """How much of the whole batch's means belongs to a part, so that the parts' losses add up to its own."""
