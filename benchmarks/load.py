@@ -1,8 +1,8 @@
 """Do many finished runs slow down what one asks of a few? `python -m benchmarks.load` compares 1,000 with 10.
 
 In a folder with 10 finished runs (one experiment) and in one with 1,000 (a hundred experiments) the same is asked: list
-them (`python -m optima_lab status`, a process of its own, as one calls it), open one experiment and load its frames, draw
-and save its figures. Repetitions are interleaved; a ratio is of two neighbours, so that a busy machine slows both.
+them (`python -m optima_lab status`, a process of its own), open one experiment and load its frames, draw and save its
+figures. Repetitions are interleaved; a ratio is of two neighbours, so that a busy machine slows both.
 """
 
 import argparse
@@ -30,7 +30,7 @@ WEIGHTS_BYTES = 2_000_000  # of a laptop's student; a sparse file
 
 
 def write(runs: Path, count: int) -> None:
-    """`count` finished runs of the laptop's size, ten an experiment, an experiment a seed; their numbers are invented."""
+    """`count` finished runs of the laptop's size, ten an experiment, an experiment a seed; all numbers are invented."""
     for seed in range(count // FEW):
         config = preset("vqa", "laptop", seed=seed)
         folder = runs / "vqa" / experiment_id(config, locate(config, runs).fingerprint)

@@ -156,7 +156,9 @@ def test_conda_takes_the_requirements_from_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert f"python{project['requires-python']}" in environment["dependencies"]
-    assert {"pip": [f"--editable .[{','.join(TESTED)}]"]} in environment["dependencies"], "pip must read pyproject.toml, not a copy"
+    assert {"pip": [f"--editable .[{','.join(TESTED)}]"]} in environment["dependencies"], (
+        "pip must read pyproject.toml, not a copy"
+    )
     assert environment["name"] == project["name"]
 
 
