@@ -19,7 +19,8 @@ from optima_lab.record_checks import check_summary, recorded_config
 from optima_lab.records import read_json
 
 RECORD_VERSION = 3  # raise it when the same configuration would leave other records
-HELPS = int(os.environ.get("RANK", "0")) > 0  # any but the first of the processes that torchrun started
+TOGETHER = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun started several processes
+HELPS = int(os.environ.get("RANK", "0")) > 0  # any but the first of them
 # What changes no record of a student: names, where the same data lies, and what is in a strategy's own id.
 _NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch", "accumulate")
 _NOT_CHANGES = ("task", "preset", "seeds", "data")
@@ -99,13 +100,13 @@ def run_seed(config: Config, runs: Path, strategies: str | Sequence[str] = "all"
     """One experiment; only strategies without a finished run are trained, together, as one population."""
     missing = pending(config, runs, strategies)
     folder, chosen = _place(config, runs, strategies)
-    if missing:
-        from optima_lab.training import train_population
+    if missing or TOGETHER:
+        from optima_lab.training import agreed, train_population
 
         # The first of torchrun's processes holds the lock for all.
         with _writable(folder), nullcontext() if HELPS else alone(folder, f"{config.task}/{folder.name}"):
             _refuse_links(folder)
-            missing = missing if HELPS else pending(config, runs, strategies)  # trained by others since?
+            missing = agreed(pending(config, runs, strategies))  # trained by others since?
             if missing:
                 train_population(config, runs, folder, missing)
     summary = check_summary(read_json(folder / "experiment.json"), folder / "experiment.json")

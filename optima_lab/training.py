@@ -48,12 +48,17 @@ def teach(config: Config, runs: Path) -> None:
     shop.baselines()
 
 
+def agreed(missing: Sequence[Strategy]) -> Sequence[Strategy]:
+    """Those that the first of torchrun's processes found missing: all train the same, or none anything."""
+    together.join()
+    return together.first_says(missing)
+
+
 def train_population(config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy]) -> None:
     """Train the students of `strategies` together and leave their records below `folder`.
 
     Under torchrun all its processes come here; each learns from its part of every batch, the first one writes.
     """
-    together.join()
     shop = Workshop(config, locate(config, runs))
     small, large = (size(config, which, shop.vocabulary) for which in ("student", "teacher"))
     require_same_tokens(small, large, config)

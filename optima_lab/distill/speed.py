@@ -21,6 +21,7 @@ from optima_lab.distill.sizes import CLASSES, paper_size
 from optima_lab.distill.tasks import device, logits
 from optima_lab.distill.walk import walk
 from optima_lab.errors import ConfigError
+from optima_lab.locks import part_of
 from optima_lab.progress import progress
 
 REPORTED = {"Large": 1.0, "Tiny12": 3.4, "Tiny6": 6.2}  # Table 1
@@ -120,7 +121,7 @@ def run(timing: Timing, runs: Path) -> dict[str, Any]:
     record = {"device": about, "pixels": timing.pixels, "text_tokens": timing.text_tokens, "batch": timing.batch}
     record |= {"models": seconds}
     path = runs / "speed.json"
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     part.replace(path)
     return record

@@ -7,6 +7,8 @@ one process and nothing here does anything.
 import atexit
 import os
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -14,6 +16,9 @@ from torch.optim import Optimizer
 
 from optima_lab.distill.optimize import trained
 from optima_lab.errors import ConfigError
+
+PATIENCE = timedelta(days=7)  # the others wait while the first evaluates, or waits for another command's lock
+T = TypeVar("T")
 
 
 def count() -> int:
@@ -32,7 +37,7 @@ def join() -> None:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     atexit.register(distributed.destroy_process_group)
 
 
@@ -63,6 +68,14 @@ def add_up_gradients(optimizer: Optimizer) -> None:
     """The same for the gradients that an optimizer is about to use; every process has those of the same parameters."""
     if count() > 1:
         add_up([p.grad for p in trained(optimizer) if p.grad is not None])
+
+
+def first_says(value: T) -> T:
+    """What the first process says, in all of them."""
+    box = [value]
+    if count() > 1:
+        distributed.broadcast_object_list(box)
+    return box[0]
 
 
 def wait_for_all() -> None:

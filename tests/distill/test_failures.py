@@ -9,7 +9,7 @@ from small import config, task_data
 from test_trainer import a_teacher, students_of
 
 from optima_lab.distill import trainer
-from optima_lab.distill.failures import sound
+from optima_lab.distill.failures import _kind, sound
 from optima_lab.distill.resume import Pupils
 from optima_lab.distill.student import _tensors
 from optima_lab.distill.trainer import distill
@@ -29,6 +29,21 @@ NAN, INF = float("nan"), float("inf")
 )
 def test_what_is_sound(rows, expected: bool):
     assert sound(rows) is expected
+
+
+@pytest.mark.parametrize(
+    ("value", "precision", "told"),
+    [
+        (7e4, torch.float16, "overflow of float16"),
+        (3.4e38, torch.bfloat16, "overflow of bfloat16"),
+        (3.4e38, torch.float32, "not a number (float32)"),
+        (NAN, torch.float16, "not a number (float16)"),
+    ],
+)
+def test_overflow_is_named_with_its_precision(value: float, precision: torch.dtype, told: str):
+    """65504 is the largest number of float16, 3.39e38 that of bfloat16; in float32 the second value still fits."""
+    values = torch.tensor([0.0, value], dtype=precision)
+    assert _kind(values if precision != torch.float32 else values * NAN) == told
 
 
 def train(names: str, settings, poison=None):

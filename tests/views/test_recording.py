@@ -7,6 +7,7 @@ import pytest
 
 from optima_lab.bandits.arms import LABELS
 from optima_lab.errors import RecordError
+from optima_lab.records import write_json
 from optima_lab.views.recording import NO_ARM, Track, fit, packed_bytes, places, tracks
 
 from . import played
@@ -73,12 +74,16 @@ def test_what_is_unfinished_damaged_or_alone_is_said(tmp_path: Path) -> None:
     rows = played.lines(folder / "txt")
     rows[5]["reward"] = rows[9]["reward"] = float("nan")
     played.rewrite(folder / "txt", rows)
+    write_json(folder / "txt" / "done.json", {"stopped": {"round": 6, "where": "train loss: overflow of float32"}})
     found = opened(tmp_path)
     assert found["OPTIMA"].notes == ("still training, or stopped: 12 of 40 rounds are recorded so far",)
     assert found["Random"].notes == ("the last line of its record was only half written; it is left out",)
     assert found["Random"].rounds == 40
     assert found["Img"].notes == ("only one round is recorded",)
-    assert found["Txt"].notes == ("2 of 40 rewards are not finite numbers: gaps",)
+    assert found["Txt"].notes == (
+        "stopped, its numbers went wrong in round 6: train loss: overflow of float32",
+        "2 of 40 rewards are not finite numbers: gaps",
+    )
 
 
 def test_beliefs_end_where_a_reward_is_not_finite(tmp_path: Path) -> None:
