@@ -110,15 +110,42 @@ def test_the_playground_in_jupyterlab(chromium: Any, address: Callable[[str], st
 def test_the_playground_is_an_app_under_voila(chromium: Any, folder: Path) -> None:
     pytest.importorskip("voila", reason="needs the extra voila")
     name = lab.copy("15_playground.ipynb", folder, {"figures": str(folder / "figures")})
-    with lab.app(folder, name) as address:
-        context = chromium.new_context(viewport=browser.SIZE)
-        page = context.new_page()
-        page.set_default_timeout(1000 * lab.PATIENCE)
+    with lab.app(folder, name) as address, browser.watched(chromium) as page:
         page.goto(address)
         page.get_by_role("slider", name="γ").focus()
         before = browser.pixels(page)
         page.keyboard.press("ArrowLeft")
         assert browser.pixels(page) != before
-        assert page.locator(".jp-InputArea").count() == 0, "an app shows no code"
+        page.get_by_role("button", name="You play").click()
+        page.keyboard.press("2")
+        assert "Arm 2 brought" in page.locator(".ol-head").inner_text()
+        page.get_by_role("button", name="back to the playground").click()
+        app_shows_no_code(page, "Playground")
         browser.shot(page, "voila_playground")
-        context.close()
+
+
+def test_the_replay_is_an_app_under_voila(chromium: Any, folder: Path, record: Path) -> None:
+    pytest.importorskip("voila", reason="needs the extra voila")
+    given = {"preset": "smoke", "runs": str(folder / "runs"), "figures": str(folder / "figures")}
+    name = lab.copy("08_replay.ipynb", folder, given | {"strategies": STRATEGIES})
+    rows = played.lines(next(record.glob("optima-*")))
+    with lab.app(folder, name) as address, browser.watched(chromium) as page:
+        page.goto(address)
+        page.get_by_role("slider", name="round").focus()
+        before = browser.pixels(page)
+        page.keyboard.press("n")
+        text = page.locator(".ol-head").first.inner_text()
+        number = int(text.split()[1])
+        assert number > 1 and text == f"Round {number} (step {rows[number - 1]['step']}): {rows[number - 1]['arm']}"
+        page.get_by_role("button", name="Play").click()
+        page.wait_for_function("() => Number(document.querySelector('.ol input').value) > 20")
+        page.get_by_role("button", name="Pause").click()
+        assert browser.pixels(page) != before
+        app_shows_no_code(page, "Replay of a run")
+        browser.shot(page, "voila_replay")
+
+
+def app_shows_no_code(page: Any, title: str) -> None:
+    assert page.title() == title
+    assert page.locator(".jp-CodeCell .jp-OutputArea").count() > 0 == page.locator(".jp-CodeCell .jp-InputArea").count()
+    assert "go_home()" not in page.content()
