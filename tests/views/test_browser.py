@@ -128,6 +128,26 @@ def test_what_is_missing_is_told_on_the_page(chromium: Any, tmp_path: Path) -> N
         browser.shot(page, "replay_message")
 
 
+def test_a_stopped_student_says_so_in_its_last_round(chromium: Any, tmp_path: Path) -> None:
+    folder = played.write(tmp_path, "OPTIMA", "Random")
+    played.stop(folder / "optima", 12)
+    with browser.watched(chromium, offline=True) as page:
+        page.goto(replay.write_page(folder, tmp_path / "replay.html").as_uri())
+        slider, said = page.get_by_role("slider", name="round"), page.get_by_role("status")
+        assert "stopped in round 12, step 70" in page.locator(".ol-note").inner_text(), "from the start"
+        assert "went wrong" not in said.inner_text()
+        slider.fill("11")
+        assert "Its numbers went wrong: stopped in round 12: kl loss: overflow of float16." in said.inner_text()
+        slider.fill("12")
+        assert page.locator(".ol-head").first.inner_text() == "OPTIMA stopped in round 12: kl loss: overflow of float16"
+        canvas = page.locator(".ol canvas").first.bounding_box()
+        page.mouse.move(canvas["x"] + 0.6 * canvas["width"], canvas["y"] + canvas["height"] - 40)
+        assert page.locator(".ol-tip").inner_text() == "round 24: none in this run", "one timeline for both runs"
+        tops = [page.locator(".ol canvas").nth(side).bounding_box()["y"] for side in (0, 1)]
+        assert tops[0] == tops[1], "pictures stand side by side"
+        browser.shot(page, "replay_stopped")
+
+
 def test_a_record_of_100000_rounds_stays_usable(chromium: Any, tmp_path: Path) -> None:
     generator, rounds = np.random.default_rng(0), 100_000
     arm = generator.integers(7, size=rounds).astype(np.uint8)
