@@ -69,7 +69,7 @@ def _running(module: list[str], folder: Path, port: int, path: str) -> Iterator[
         finally:
             process.terminate()
             try:
-                process.wait(30)
+                process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
