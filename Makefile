@@ -76,8 +76,8 @@ format: $(READY) ## rewrite Python and notebooks in the project's format
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
-bench: $(READY) ## measure what is in benchmarks/
-	@for file in benchmarks/[a-z]*.py; do $(PYTHON) -m benchmarks.$$(basename $$file .py) $(ARGS) || exit 1; done
+bench: $(READY) ## measure what is in benchmarks/ (one: ARGS=steps) and append it to benchmarks/RESULTS.md
+	@$(PYTHON) -m benchmarks $(ARGS)
 
 lock: $(READY) ## write requirements.lock anew from pyproject.toml (newer versions: ARGS=--upgrade)
 	$(PYTHON) -m uv pip compile --quiet --universal --generate-hashes \

@@ -18,10 +18,11 @@ from optima_lab.locks import alone
 from optima_lab.record_checks import check_summary, recorded_config
 from optima_lab.records import read_json
 
-RECORD_VERSION = 2  # raise it when the same configuration would leave other records
+RECORD_VERSION = 3  # raise it when the same configuration would leave other records
 HELPS = int(os.environ.get("RANK", "0")) > 0  # any but the first of the processes that torchrun started
 # What changes no record of a student: names, where the same data lies, and what is in a strategy's own id.
 _NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch", "accumulate")
+_NOT_CHANGES = ("task", "preset", "seeds", "data")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ def parse_changes(text: str) -> dict[str, str]:
     for name, equals, _ in pairs:
         if not equals:
             raise ConfigError(f"changes must be name=value between commas, got {name.strip()!r} in {text!r}")
+        if name.strip() in _NOT_CHANGES:
+            raise ConfigError(f"changes must not hold {name.strip()}, which is a parameter of its own; got {text!r}")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 

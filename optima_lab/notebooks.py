@@ -17,13 +17,17 @@ from hashlib import sha256
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
 from optima_lab.config import Value, cast
 from optima_lab.errors import ConfigError, NotebookError, OptimaError, nearest
+from optima_lab.kernels import ARGUMENTS, empty_kernel
 from optima_lab.progress import progress
 from optima_lab.views.readings import readings
+
+if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
 
 KINDS: Mapping[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 ROOT = Path(__file__).parents[1]
@@ -69,8 +73,8 @@ def parameters(notebook: Path | str) -> dict[str, tuple[type, Value]]:
         raise NotebookError(f"{path.name} must have a cell tagged 'parameters', found none")
     try:
         statements = ast.parse(cells[0]["source"]).body
-    except SyntaxError as error:
-        raise NotebookError(f"{path.name}: the cell 'parameters' is no Python: {error.msg}") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise NotebookError(f"{path.name}: the cell 'parameters' is no Python: {error}") from error
     return dict(_parameter(path, statement) for statement in statements if not _is_text(statement))
 
 
@@ -83,7 +87,7 @@ def _parameter(path: Path, statement: ast.stmt) -> tuple[str, tuple[type, Value]
         case ast.AnnAssign(ast.Name(name), ast.Name(kind), ast.expr() as value) if kind in KINDS:
             try:
                 return name, (KINDS[kind], cast(KINDS[kind], ast.literal_eval(value), name))
-            except ValueError as error:
+            except (ValueError, TypeError, RecursionError) as error:
                 raise NotebookError(f"{path.name}: default of {name} must be a plain {kind}: {error}") from error
     came = ast.unparse(statement).splitlines()[0]
     raise NotebookError(
@@ -117,15 +121,15 @@ def execute(notebook: Path | str, output: Path | str, given: Mapping[str, Any], 
     return job.output if unchanged(job.output, key) else _run(job, key)
 
 
-def _run(job: Job, key: str) -> Path:
-    """Execute a job whatever was there before; on success it is known by `key`."""
+def _run(job: Job, key: str, kernel: "AsyncKernelManager | None" = None) -> Path:
+    """Execute a job whatever was there before, in this kernel or one of its own; on success it is known by `key`."""
     source, target, typed = job.notebook, job.output, check_parameters(job.notebook, job.parameters)
     everything = {name: default for name, (_, default) in parameters(source).items()} | typed
     target.parent.mkdir(parents=True, exist_ok=True)
     part, failed = target.with_name(target.name + ".part"), failed_name(target)
     started = perf_counter()
     try:
-        _papermill(source, part, typed)
+        _papermill(source, part, typed, kernel)
     except Exception as error:
         line = _one_line(f"{source.name} ({_words(typed)}): {_told(error)}")
         _finish(part, failed, {"error": line, "parameters": everything})
@@ -162,7 +166,7 @@ def execute_all(jobs: Sequence[Job], workers: int = 2) -> list[Result]:
 def _attempt(job: Job, key: str) -> Result:
     started = perf_counter()
     try:
-        _run(job, key)
+        _run(job, key, empty_kernel())
         return Result(job, perf_counter() - started)
     except OptimaError as error:
         return Result(job, perf_counter() - started, error=str(error))
@@ -205,6 +209,8 @@ def job_key(job: Job) -> str:
 
 def _read(path: Path) -> Any:
     try:
+        if path.exists() and not path.is_file():  # a named pipe would be waited for
+            raise NotebookError(f"{path} must be a file, got a folder or a pipe")
         notebook = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(notebook["cells"], list) and notebook["nbformat"] == 4:
             return _joined(notebook)
@@ -227,7 +233,9 @@ def _joined(notebook: Any) -> Any:
     return notebook
 
 
-def _papermill(source: Path, part: Path, typed: Mapping[str, Value]) -> None:
+def _papermill(
+    source: Path, part: Path, typed: Mapping[str, Value], kernel: "AsyncKernelManager | None" = None
+) -> None:
     """Run once, and once more where the kernel died before it said anything (a hiccup of its start)."""
     import nbformat
 
@@ -238,8 +246,9 @@ def _papermill(source: Path, part: Path, typed: Mapping[str, Value]) -> None:
             try:
                 node = nbformat.from_dict(_read(source))  # a node, not a path: papermill would format braces in paths
                 target = str(part).replace("{", "{{").replace("}", "}}")
-                quiet = {"progress_bar": False, "start_timeout": 300, "extra_arguments": ["--log-level=50"]}
-                execute_notebook(node, target, dict(typed), kernel_name="python3", language="python", **quiet)
+                quiet = {"progress_bar": False, "start_timeout": 300, "extra_arguments": [*ARGUMENTS]}
+                known = {"kernel_name": "python3", "language": "python", "km": kernel if attempt == 1 else None}
+                execute_notebook(node, target, dict(typed), **known, **quiet)
                 return
             except RuntimeError as error:
                 if attempt == 2 or "Kernel died before replying" not in str(error):

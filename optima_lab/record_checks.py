@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from optima_lab.config import Config
-from optima_lab.errors import ConfigError, RecordError
+from optima_lab.errors import ConfigError, RecordError, one_line
 
 NEEDED = {"steps": ("step",), "rounds": ("round", "step"), "evals": ("step", "split", "metric", "value")}
 VECTORS = ("draws", "mean_before", "mean_after", "plays_before", "plays_after")
@@ -63,12 +63,26 @@ def check_whole(record: Mapping[str, Any], name: str, path: Path) -> Mapping[str
 
 
 def check_run(about: Any, path: Path) -> Mapping[str, Any]:
-    """The content of a run.json. Raises RecordError where it names no strategy."""
+    """The content of a run.json. Raises RecordError where it names no strategy or a part is of the wrong kind."""
     if not isinstance(about, dict) or not isinstance(about.get("strategy"), str) or not _name(about["strategy"]):
         raise RecordError(f"{path} must hold a strategy's name, got {_short(about)}")
     if not _name(about.get("arm")):
         raise RecordError(f"{path}: arm must be a short text, got {_short(about['arm'])}")
+    for key in ("config", "parameters"):
+        if not isinstance(about.get(key, {}), dict):
+            raise RecordError(f"{path} must hold an object under {key!r}, got {_short(about[key])}")
     return about
+
+
+def check_ended(ended: Any, path: Path) -> str:
+    """Why a student was stopped before its end, from its done.json: 'round 12: train loss: …'; '' for one that was not.
+
+    Raises RecordError where that is of the wrong kind.
+    """
+    told = ended.get("stopped", {}) if isinstance(ended, dict) else None
+    if not isinstance(told, dict) or (told and not (_count(told.get("round")) and isinstance(told.get("where"), str))):
+        raise RecordError(f"{path} must hold a round and where it stopped under 'stopped', got {_short(ended)}")
+    return one_line(f"round {told['round']}: {told['where']}", 200) if told else ""
 
 
 def check_summary(summary: Any, path: Path) -> Mapping[str, Any]:

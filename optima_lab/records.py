@@ -16,7 +16,7 @@ import pandas as pd
 from optima_lab.config import Named
 from optima_lab.errors import RecordError
 from optima_lab.locks import part_of
-from optima_lab.record_checks import VECTORS, check_line, check_run, check_whole
+from optima_lab.record_checks import VECTORS, check_ended, check_line, check_run, check_whole
 
 LINES = ("steps", "rounds", "evals")
 SETTINGS = ("decay", "initial_plays", "round_steps", "attention", "decoder_attention", "alpha_kl")
@@ -153,7 +153,8 @@ def read_evals(experiments: Sequence[Source]) -> pd.DataFrame:
 
 
 def read_runs(experiments: Sequence[Source]) -> pd.DataFrame:
-    """One row a run: task, experiment, seed, strategy, arm, last scores, steps so far, whether done, and its settings.
+    """One row a run: task, experiment, seed, strategy, arm, last scores, steps so far, whether done, why stopped (''
+    for one that was not), and its settings.
 
     Settings (policy, reward and `SETTINGS`) are the strategy's own where it has them, else its configuration's; `own`
     maps those that differ from the configuration's to their values.
@@ -171,7 +172,7 @@ def read_runs(experiments: Sequence[Source]) -> pd.DataFrame:
         rows.append(
             {**known, "arm": about.get("arm", ""), **scores, "steps": steps, "done": done, **_settings(about, whole)}
         )
-    columns = ["task", "experiment", "seed", "strategy", "arm", "score_test", "score_dev", "steps", "done"]
+    columns = ["task", "experiment", "seed", "strategy", "arm", "score_test", "score_dev", "steps", "done", "stopped"]
     return pd.DataFrame(rows, columns=[*columns, "policy", "reward", *SETTINGS, "own"])
 
 
@@ -198,7 +199,13 @@ def _folders(experiments: Sequence[Source]) -> Iterable[tuple[dict[str, Any], Pa
             if (folder / "run.json").exists():
                 about = check_run(read_json(folder / "run.json"), folder / "run.json")
                 known = {"task": each.task, "experiment": each.id, "seed": each.seed, "strategy": about["strategy"]}
-                yield known, folder, about
+                yield {**known, "stopped": why_stopped(folder)}, folder, about
+
+
+def why_stopped(folder: Path) -> str:
+    """Where the numbers of a run went wrong: 'round 12: train loss: …'; '' for a run that did not stop, or not yet."""
+    path = folder / "done.json"
+    return check_ended(read_json(path), path) if path.exists() else ""
 
 
 def _frame(experiments: Sequence[Source], name: str) -> pd.DataFrame:

@@ -62,10 +62,7 @@ def strategy_text(folder: Path, config: Config) -> str:
 
 def _options(about: Any, usual: dict[str, Any], config: Config) -> list[str]:
     """'name=value' of all that is unusual: the policy's parameters, its reward, and fields of the configuration."""
-    parameters = about.get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise ConfigError(f"parameters must be an object, got {parameters!r}")
-    found = {name: value for name, value in parameters.items() if usual.get(name) != value}
+    found = {name: value for name, value in about.get("parameters", {}).items() if usual.get(name) != value}
     found |= {"reward": about["reward"]} if about.get("reward", "all") != "all" else {}
     found |= {name: about[name] for name in OWN if name in about and about[name] != getattr(config, name)}
     return [f"{name}={value}" for name, value in found.items()]

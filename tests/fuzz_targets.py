@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from optima_lab.data.scenes import World, write_world
 from optima_lab.data.tokens import SentencePieceTokenizer
 from optima_lab.distill.strategies import default_strategies, parse_strategies
 from optima_lab.errors import OptimaError
-from optima_lab.experiment import open_experiments, parse_changes
+from optima_lab.experiment import configurations, open_experiments, parse_changes
 from optima_lab.views import replay, statistics, tables, widgets
 
 
@@ -105,15 +106,19 @@ def _answers(_: Path, mutator: Mutator) -> None:
 
 
 def _config(_: Path, mutator: Mutator) -> None:
+    def changed(text: str) -> None:
+        configurations("coco", "smoke", 1, "", **parse_changes(text))
+
     names = [*parameters(), mutator.text()]
     for change in (
         lambda: override(preset("vqa", "smoke"), {mutator.random.choice(names): mutator.hostile()}),
-        lambda: preset("coco", "smoke", **{mutator.random.choice(names): mutator.text()}),
+        lambda: preset("coco", "smoke", **{mutator.random.choice(names[1:]): mutator.text()}),  # not task, twice
         lambda: preset(mutator.text(), "smoke"),
         lambda: Config(**{mutator.random.choice(list(parameters())): mutator.hostile()}),
         lambda: cast(mutator.random.choice((int, float, str, bool)), mutator.hostile(), "name"),
         lambda: configuration.layers(preset("vqa", "smoke", student_layers=mutator.text()).student_layers),
-        lambda: parse_changes(mutator.text()),
+        lambda: changed(mutator.text()),
+        lambda: changed(f"{mutator.random.choice([*names, 'seeds'])}={mutator.text()}"),
     ):
         with contextlib.suppress(OptimaError):
             change()
@@ -160,7 +165,7 @@ def run_folder(folder: Path) -> None:
                 line = {"metric": metric, "value": 1.5, "round": 4}
                 writer.append("evals", [{"step": n, "split": s, **line} for n in (8, 24) for s in ("dev", "test")])
             writer.flush()
-        stopped = {"round": 12, "step": 24, "arm": None, "where": "kl loss", "good": 22} if number else {}
+        stopped = {"round": 3, "where": "train loss: not a number (float32)"} if number == 1 else {}
         records.write_json(place / f"s{number}" / "done.json", {"steps": 24, "stopped": stopped})
     records.write_json(place / "experiment.json", {"config": config, "teacher": {"score_test": 90.0}, **known})
 
@@ -185,6 +190,7 @@ def _frames(folder: Path, _: Mutator) -> None:
     scores = statistics.final_scores(evals)
     statistics.over_seeds(scores)
     statistics.missing(evals, scores, ["Img", "OPTIMA"])
+    statistics.stopped(rounds)
     statistics.differences(scores)
     statistics.teacher_score([each.summary for each in experiments])
     statistics.curves(evals, "kl")
@@ -287,10 +293,26 @@ def _pages(_: Path, mutator: Mutator) -> None:
     start = b"# T\n\n<table><tr><td onclick='x()'>a</td></tr></table> [l](javascript:x()) <img src=x onerror=y()> `c`"
     text = mutator.spoiled(start).decode(errors="replace") + mutator.text()
     for page in (markdown(text), harmless(text)):
-        html = page.lower()
-        tags = [part.partition(">")[0] for part in html.split("<")[1:]]
-        assert not any(tag.startswith(("script", "iframe", "svg", "object", "style", "link", "meta")) for tag in tags)
-        assert not any(word in tag for tag in tags for word in (" onclick", " onerror", " onload", "javascript:"))
+        found = Elements()
+        found.feed(page)
+        assert not {"script", "iframe", "svg", "object", "style", "link", "meta"} & found.tags
+        for name, value in found.attributes:
+            assert not name.startswith("on")
+            assert name not in ("href", "src") or not value.strip().lower().startswith("javascript:")
+
+
+class Elements(HTMLParser):
+    """What a browser would make of a page: its elements, and their attributes with values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Called for every opening tag."""
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
 
 
 TARGETS = {

@@ -50,6 +50,7 @@ OUTSIDE: dict[str, tuple[Any, str]] = {
     "alpha_attention": (-0.1, "at least 0"),
     "attention": ("score", "one of scores, weights"),
     "decoder_attention": ("both", "one of self, cross"),
+    "precision": ("fp8", "one of fp32, bf16"),
     "probe_size": (0, "at least 1"),
     "batch_size": (0, "at least 1"),
     "optimizer": ("adam", "one of adafactor, adamw"),

@@ -292,6 +292,7 @@ OTHER = {
     "assistant": "random",
     "attention": "weights",
     "decoder_attention": "cross",
+    "precision": "bf16",
     "optimizer": "adafactor",
     "image_size": 48,
     "patch_size": 4,
@@ -349,6 +350,7 @@ def test_evaluations_are_evenly_spaced_and_the_last_is_at_the_end(rounds: int, e
         ({"seeds": True}, "seeds must be a whole number of at least 1, got True"),
         ({"task": "vqq"}, "task must be one of .*; did you mean 'vqa'"),
         ({"preset": "smok"}, "preset must be one of .*; did you mean 'smoke'"),
+        ({"changes": "seeds=3"}, "changes must not hold seeds, which is a parameter of its own; got 'seeds=3'"),
         ({"stepz": 3}, "unknown parameter 'stepz'; did you mean 'steps'"),
         ({"steps": "many"}, "steps must be a whole number, got 'many'"),
         ({"strategies": "optma"}, "unknown strategy 'optma'; did you mean 'optima'"),
@@ -362,9 +364,10 @@ def test_wrong_words_are_told_before_anything_is_made(wrong: dict, message: str,
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_missing_data_folder_is_told(tmp_path: Path):
+@pytest.mark.parametrize("name", ["nowhere", "x" * 20_000])
+def test_a_missing_data_folder_is_told(name: str, tmp_path: Path):
     with pytest.raises(DataError, match="data must be a folder with vqa, snli_ve, nlvr2, coco"):
-        run("vqa", "smoke", data=str(tmp_path / "nowhere"), runs=str(tmp_path / "runs"))
+        run("vqa", "smoke", data=str(tmp_path / name), runs=str(tmp_path / "runs"))
     assert not (tmp_path / "runs").exists()
 
 

@@ -5,11 +5,14 @@ by its target and number; FUZZ sets how many there are, FUZZ_SEED which ones.
 """
 
 import os
+import pickle
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import guard
 import pytest
-from fuzz_targets import TARGETS, Target
+from fuzz_targets import TARGETS, Target, nothing
 from guard import GROWTH_BYTES, PEAK_BYTES, Hang, peak_bytes, resident_bytes, watched
 from mutations import Mutator, remove
 
@@ -81,3 +84,46 @@ def one_case(target: Target, valid: Valid, outside: Path, name: str, number: int
         raise AssertionError(f"{name}, case {number}: {type(error).__name__}: {str(error)[:300]}") from error
     finally:
         valid.restore()
+
+
+# --- does it look? ----------------------------------------------------------------------------------------------------
+
+HELD: list[bytes] = []
+
+
+def _compute_for_ever() -> None:
+    while True:
+        pass
+
+
+def _wait_for_ever(pipe: Path) -> None:
+    os.mkfifo(pipe)
+    pipe.read_text()
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        (lambda folder: (folder / "../outside/new").write_text("x"), r"left its folder: open .*outside/new"),
+        (lambda folder: (folder / "../outside/secret.txt").unlink(), r"left its folder: os\.remove .*secret"),
+        (lambda folder: (folder / "../outside/secret.txt").read_text(), r"left its folder: read .*secret"),
+        (lambda folder: Path("/etc/passwd").read_bytes(), r"left its folder: read /etc/passwd"),
+        (lambda folder: os.system("true"), r"left its folder: os\.system"),
+        (lambda folder: pickle.loads(b"cos\nsystem\n."), r"left its folder: pickle\.find_class"),
+        (lambda folder: _compute_for_ever(), r"case 0: Hang: computes or waits longer than"),
+        (lambda folder: _wait_for_ever(folder / "pipe"), r"case 0: Hang: computes or waits longer than"),
+        (lambda folder: {}["key"], r"case 0: KeyError"),
+        (lambda folder: HELD.append(b"x" * (1 << 20)), r"memory grows from case to case"),
+    ],
+)
+def test_what_input_must_not_do_is_seen(
+    does: Callable[[Path], object], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TARGETS, "bad", Target(nothing, lambda folder, _: does(folder)))
+    monkeypatch.setitem(globals(), "EACH", 120)
+    monkeypatch.setattr(guard, "LIMIT_SECONDS", 0.1)
+    try:
+        with pytest.raises(AssertionError, match=told):
+            test_spoiled_input_is_refused_or_harmless("bad", tmp_path)
+    finally:
+        HELD.clear()

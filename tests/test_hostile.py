@@ -22,6 +22,7 @@ from optima_lab.errors import ConfigError, DataError, NotebookError, OptimaError
 from optima_lab.experiment import _refuse_links, open_experiments
 from optima_lab.notebooks import parameters, unchanged
 from optima_lab.views import figures, style
+from optima_lab.views.gallery import build
 from optima_lab.views.readings import saved_names
 
 ROOT = Path(__file__).parents[1]
@@ -168,6 +169,13 @@ def test_a_summary_of_the_wrong_shape_is_refused(experiment: Path, tmp_path: Pat
         open_experiments(tmp_path / "runs")
 
 
+@pytest.mark.parametrize("key", ["config", "parameters"])
+def test_a_run_of_the_wrong_shape_is_refused(experiment: Path, tmp_path: Path, key: str) -> None:
+    records.write_json(experiment / "s1" / "run.json", {"strategy": "Img", key: 0.5})
+    with pytest.raises(RecordError, match=rf"run\.json must hold an object under '{key}', got 0\.5"):
+        records.read_runs(open_experiments(tmp_path / "runs"))
+
+
 @pytest.mark.parametrize("notes", ["[]", '{"9": "x"}', "[" * 100_000, '"text"'])
 def test_a_damaged_cache_of_pictures_is_made_again(tmp_path: Path, notes: str) -> None:
     Image.new("RGB", (9, 9), "white").save(tmp_path / "a.png")
@@ -229,6 +237,23 @@ def test_notebooks_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
         with pytest.raises(NotebookError, match=r"a\.ipynb is no notebook: "):
             parameters(tmp_path / "a.ipynb")
     assert not unchanged(notebook(tmp_path / "b.ipynb", "seeds: int = 1", key=1), "")
+
+
+@pytest.mark.parametrize(
+    "declared", ["\ud800seeds: int = 1", "seeds: int = {[]: 1}", "seeds: int = " + "-" * 9999 + "1"]
+)
+def test_parameters_that_python_chokes_on_are_refused(tmp_path: Path, declared: str) -> None:
+    with pytest.raises(NotebookError, match=r"a\.ipynb: (the cell 'parameters' is no Python|default of seeds must be)"):
+        parameters(notebook(tmp_path / "a.ipynb", declared))
+
+
+def test_a_pipe_in_the_place_of_a_notebook_does_not_hang(tmp_path: Path) -> None:
+    room = tmp_path / "figures" / "vqa"
+    room.mkdir(parents=True)
+    os.mkfifo(room / "a.ipynb")
+    with pytest.raises(NotebookError, match=r"a\.ipynb must be a file, got a folder or a pipe"):
+        parameters(room / "a.ipynb")
+    assert "a.ipynb is no notebook" in build(tmp_path / "figures").read_text()
 
 
 def test_a_figures_name_is_no_path() -> None:

@@ -26,6 +26,7 @@ ORDER = (
     ("experiment", "workshop", "training", "keeping", "rerun"),
     ("populations",),
     ("views",),
+    ("kernels",),
     ("notebooks",),
     ("sweep",),
     ("claims",),
@@ -156,7 +157,9 @@ def test_conda_takes_the_requirements_from_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert f"python{project['requires-python']}" in environment["dependencies"]
-    assert {"pip": [f"--editable .[{','.join(TESTED)}]"]} in environment["dependencies"], "pip must read pyproject.toml, not a copy"
+    assert {"pip": [f"--editable .[{','.join(TESTED)}]"]} in environment["dependencies"], (
+        "pip must read pyproject.toml, not a copy"
+    )
     assert environment["name"] == project["name"]
 
 

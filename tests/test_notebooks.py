@@ -96,7 +96,7 @@ def test_a_notebook_runs_once_for_one_question(tmp_path: Path, monkeypatch: pyte
     assert json.loads(output.read_text())["metadata"]["optima_lab"]["figures"] == []
 
     runs: list[int] = []
-    monkeypatch.setattr(notebooks, "_papermill", lambda source, part, typed: runs.append(part.write_bytes(b"{}")))
+    monkeypatch.setattr(notebooks, "_papermill", lambda source, part, *_: runs.append(part.write_bytes(b"{}")))
     assert execute(path, output, {"seeds": 2, "task": hostile}, "records 1") == output
     assert not runs
     (tmp_path / "optima_lab" / "bandits.py").write_text("# an edited library")
@@ -165,6 +165,21 @@ def test_many_notebooks_run_and_one_failure_ends_only_itself(tmp_path: Path) -> 
     assert not any(result.skipped for result in results)
     again = execute_all([jobs[0], jobs[2]])
     assert all(result.skipped for result in again)
+
+
+def test_notebooks_of_one_process_share_a_kernel_and_find_it_empty(tmp_path: Path) -> None:
+    """Also after one that failed; where the kernel was killed the next notebook has a new one."""
+    leave = "import os, json, ipywidgets\nleft = ipywidgets.IntSlider()\nprint(os.getpid())\nos.chdir('/')"
+    look = "import ipywidgets, os\nprint(os.getpid(), 'left' in globals(), os.getcwd(), len(In))"
+    look += "\nprint(sorted(type(w).__name__ for w in ipywidgets.Widget.widgets.values()))"
+    cells = [leave, look, "os", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", look]
+    paths = [write(tmp_path / f"{n}.ipynb", cell) for n, cell in enumerate(cells)]
+    results = execute_all([Job(path, tmp_path / "out" / path.name, {}) for path in paths], workers=1)
+    assert [bool(result.error) for result in results] == [False, False, True, True, False]
+    assert "NameError: name 'os' is not defined" in results[2].error
+    first, second, last = (printed(results[n].job.output).split() for n in (0, 1, 4))
+    assert second[:2] == [first[0], "False"] and second[2] == str(Path.cwd()) and second[3] == last[3]
+    assert last[0] != first[0] and second[4:] == ["[]"]
 
 
 def test_wrong_parameters_of_one_job_are_told_before_any_runs(tmp_path: Path) -> None:

@@ -79,6 +79,22 @@ def test_a_runs_row_has_its_last_scores(run: Recorded) -> None:
     assert read_runs([run]).done.all()
 
 
+def test_why_a_student_stopped_is_in_every_frame(run: Recorded) -> None:
+    assert set(read_evals([run])["stopped"]) == {""}
+    stopped = {"round": 2, "step": 3, "arm": "Txt", "where": "train loss: overflow of float16", "good": 2}
+    write_json(run.folder / "optima" / "done.json", {"steps": 4, "stopped": stopped})
+    for read in (read_runs, read_rounds, read_evals, read_steps):
+        assert set(read([run])["stopped"]) == {"round 2: train loss: overflow of float16"}
+    write_json(run.folder / "optima" / "done.json", {"steps": 4, "stopped": {}})
+    assert read_runs([run])["stopped"].tolist() == [""]
+    for broken in ([], {"stopped": 1}, {"stopped": {"round": "2", "where": "x"}}, {"stopped": {"round": 2}}):
+        write_json(run.folder / "optima" / "done.json", broken)
+        with pytest.raises(
+            RecordError, match=r"done\.json must hold a round and where it stopped under 'stopped', got"
+        ):
+            read_runs([run])
+
+
 @pytest.mark.parametrize(
     ("about", "found"),
     [

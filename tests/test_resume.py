@@ -1,9 +1,16 @@
-"""Killed at any moment, a run goes on and ends with the very records and weights of one that nobody disturbed."""
+"""Killed at any moment, a run goes on and ends with the very records and weights of one that nobody disturbed.
+
+So does a population from nothing, one student whose teacher is there, a teacher; and a notebook (test_resume_notebook).
+All 20 moments of each: make test ARGS="-m slow" (or: pytest tests/test_resume.py tests/test_resume_notebook.py -m '').
+"""
 
 import os
 import random
 import shutil
 import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from time import monotonic
@@ -12,12 +19,14 @@ from typing import Any
 import pytest
 import torch
 
-from optima_lab import records
+from optima_lab import records, training
+from optima_lab.config import preset
 from optima_lab.distill import resume
 from optima_lab.experiment import run
 from optima_lab.records import read_json
 
-STRATEGIES = "none,optima_calibrated,optima:round_steps=4"
+STRATEGIES = {"population": "none,optima_calibrated,optima:round_steps=4", "run": "optima"}
+ALWAYS = {"population": 20, "run": 3, "teachers": 3}  # moments that every `make test` tries
 SMALL = {
     "scenes": 64,
     "limit": 24,
@@ -38,16 +47,24 @@ server = get_context("forkserver")
 server.set_forkserver_preload(["optima_lab.training", "optima_lab.data.scenes"])
 
 
-def train(runs: str, writes_left: Any = None) -> None:
-    """One experiment in a process of its own, which kills itself once it has no writes left."""
+def train(kind: str, runs: str, writes_left: Any = None) -> None:
+    """What a kind of test trains, in a process of its own, which kills itself once it has no writes left."""
+    prepare(writes_left)
+    if kind == "teachers":
+        training.teach(preset("vqa", "smoke", **SMALL), Path(runs))
+    else:
+        run("vqa", "smoke", runs=runs, strategies=STRATEGIES[kind], **SMALL)
+
+
+def prepare(writes_left: Any = None) -> None:
+    """Let this process keep what it does after every step, and count its writes."""
     torch.set_num_threads(1)
     resume.EVERY_SECONDS = 0.0
     if writes_left is not None:
-        _count(writes_left)
-    run("vqa", "smoke", runs=runs, strategies=STRATEGIES, **SMALL)
+        count_writes(writes_left)
 
 
-def _count(left: Any) -> None:
+def count_writes(left: Any) -> None:
     """Count down whenever a file is about to be handed to the disk or to take its name; SIGKILL at zero."""
 
     def tick() -> None:
@@ -95,53 +112,73 @@ def outcome(runs: Path) -> dict[str, object]:
     return found
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runs folder with the world's pictures and nothing trained."""
-    runs = tmp_path_factory.mktemp("world") / "runs"
-    run("vqa", "smoke", runs=str(runs), strategies="none", **SMALL)
-    shutil.rmtree(runs / "vqa")
-    shutil.rmtree(runs / "cache" / "models")
-    return runs
+@dataclass(frozen=True)
+class Undisturbed:
+    """Where a kind of test begins, what it leaves if nobody disturbs it, its seconds, and how often it writes."""
+
+    begin: Path
+    left: dict[str, object]
+    seconds: float
+    writes: int
 
 
 @pytest.fixture(scope="module")
-def undisturbed(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], float, int]:
-    """What an undisturbed run leaves, its seconds, and how often it wrote; the server's imports are done before."""
-    runs = tmp_path_factory.mktemp("undisturbed") / "runs"
-    shutil.copytree(world, runs)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Undisturbed]:
+    """What a kind begins with and leaves: made once; the server's imports are done before."""
+    world = tmp_path_factory.mktemp("world") / "runs"
+    run("vqa", "smoke", runs=str(world), strategies="none", **SMALL)
+    shutil.rmtree(world / "vqa")
+    shutil.copytree(world, taught := tmp_path_factory.mktemp("taught") / "runs")
+    shutil.rmtree(world / "cache" / "models")
     warm = server.Process(target=int)
     warm.start()
     warm.join()
-    start, writes = monotonic(), server.Value("i", 0)
-    assert finish(str(runs), writes) == 0
-    return outcome(runs), monotonic() - start, -writes.value
+
+    @cache
+    def of(kind: str) -> Undisturbed:
+        begin, runs = taught if kind == "run" else world, tmp_path_factory.mktemp(kind) / "runs"
+        shutil.copytree(begin, runs)
+        start, writes = monotonic(), server.Value("i", 0)
+        assert finish(kind, str(runs), writes) == 0
+        return Undisturbed(begin, outcome(runs), monotonic() - start, -writes.value)
+
+    return of
 
 
 @pytest.fixture(scope="module")
 def places() -> list[str]:
-    """What stood in the runs folder after each kill: the newest resume file's kind."""
+    """What a population was at when it was killed: where its newest resume file was."""
     return []
 
 
-@pytest.mark.parametrize("number", range(20))
-def test_a_killed_run_ends_as_an_undisturbed_one(number: int, world: Path, undisturbed, places, tmp_path: Path):
+def moments(always: dict[str, int]) -> list[Any]:
+    """Twenty of each kind; those beyond the first few are slow."""
+    slow = pytest.mark.slow
+    return [pytest.param(kind, n, marks=[slow] * (n >= few)) for kind, few in always.items() for n in range(20)]
+
+
+def write_of(number: int, writes: int) -> int:
+    """A write to be killed in: each tenth of them has its turn in 20 moments, of which every other one is a write."""
+    tenth = (number // 2 * 3 + 4) % 10
+    return random.Random(number).randint(1 + writes * tenth // 10, writes * (tenth + 1) // 10)
+
+
+@pytest.mark.parametrize(("kind", "number"), moments(ALWAYS))
+def test_what_was_killed_ends_as_if_undisturbed(kind: str, number: int, undisturbed, places, tmp_path: Path):
     """Half of them killed by the clock, half in the middle of a write."""
-    expected, seconds, writes = undisturbed
-    draw = random.Random(number)
-    runs = tmp_path / "runs"
-    shutil.copytree(world, runs)
+    known, runs = undisturbed(kind), tmp_path / "runs"
+    shutil.copytree(known.begin, runs)
     if number % 2:
-        tenth = number // 2  # each tenth of all writes has its turn
-        write = draw.randint(1 + writes * tenth // 10, writes * (tenth + 1) // 10)
-        assert finish(str(runs), server.Value("i", write)) == -signal.SIGKILL
+        writes = server.Value("i", write_of(number, known.writes))
+        assert finish(kind, str(runs), writes) == -signal.SIGKILL
     else:
-        assert finish(str(runs), seconds=draw.uniform(0.3, 0.95) * seconds) in (0, -signal.SIGKILL)
-    places += [path.parent.parent.name for path in runs.rglob("resume*.pt")]
-    assert finish(str(runs)) == 0
+        seconds = random.Random(number).uniform(0.3, 0.95) * known.seconds
+        assert finish(kind, str(runs), seconds=seconds) in (0, -signal.SIGKILL)
+    places += [path.parent.parent.name for path in runs.rglob("resume*.pt") if kind == "population"]
+    assert finish(kind, str(runs)) == 0
     found = outcome(runs)
-    assert found.keys() == expected.keys()  # no half-written file is left
-    assert [name for name in found if found[name] != expected[name]] == []
+    assert found.keys() == known.left.keys()  # no half-written file is left
+    assert [name for name in found if found[name] != known.left[name]] == []
 
 
 def test_kills_came_while_teachers_and_while_students_were_trained(places: list[str]):

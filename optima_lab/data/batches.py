@@ -36,7 +36,8 @@ class Split:
     """One split as arrays.
 
     A row is one example, for captions one caption of it. `images` uint8 (picture, height, width, 3). Per row: `views`
-    int64 (row, 1 or 2) numbers of pictures, `tokens` int64 (row, token), `targets` float32 (row, class), `kinds`
+    int64 (row, 1 or 2) numbers of pictures, `tokens` int64 (row, token) with no more padding than the longest text
+    needs, `targets` float32 (row, class), `kinds`
     question types, `examples` int64 numbers of examples. Per example: `ids`, and `references`, all its answers or
     captions. `classes` names the columns of `targets`: the answer vocabulary or the labels, empty for captions.
     """
@@ -99,8 +100,9 @@ def pack(
     cache: str | Path | None = None,
     vocabulary: Sequence[str] | None = None,
     limit: int = 0,
+    cut: bool = True,
 ) -> Split:
-    """`load` for records that are read already."""
+    """`load` for records that are read already; padding that all texts share is `cut` off."""
     if type(image_size) is not int or image_size < 1:
         raise ConfigError(f"image_size must be a whole number of pixels above 0; got {image_size!r}")
     classes = _classes(task, vocabulary)
@@ -115,12 +117,13 @@ def pack(
             f"the {split} split of {task} must hold an example; got none" + (f" ({reasons[0]})" if reasons else "")
         )
     rows = _rows(kept)
+    tokens = tokenizer.encode([text for _, text in rows])
     return Split(
         task=task,
         name=split,
         images=images,
         views=np.array([[number[path] for path in kept[example].images] for example, _ in rows], np.int64),
-        tokens=tokenizer.encode([text for _, text in rows]),
+        tokens=_cut(tokens, tokenizer.pad) if cut else tokens,
         targets=_targets(task, kept, classes),
         kinds=tuple(kept[example].kind for example, _ in rows),
         examples=np.array([example for example, _ in rows], np.int64),
@@ -216,6 +219,15 @@ def _rows(examples: Sequence[Example]) -> list[tuple[int, str]]:
         for index, example in enumerate(examples)
         for text in ((example.text,) if example.text else example.answers)
     ]
+
+
+def _cut(tokens: np.ndarray, pad: int) -> np.ndarray:
+    """Without the columns that hold padding alone, but one: masks of released weights look one token ahead.
+
+    Nothing attends to padding and no loss counts it, so what models say of the real tokens stays the same.
+    """
+    used = np.flatnonzero((tokens != pad).any(0))
+    return np.ascontiguousarray(tokens[:, : used.max(initial=0) + 2])
 
 
 def _targets(task: str, examples: list[Example], classes: tuple[str, ...]) -> np.ndarray:

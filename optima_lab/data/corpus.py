@@ -1,5 +1,6 @@
 """Where a task's data lies and all of it as arrays: the embedded world, or a folder in the official layouts."""
 
+import os
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -36,6 +37,7 @@ class TaskData:
     dev: Split
     test: Split
     tokenizer: Tokenizer
+    plain: bool = False  # written captions: without the key/value cache
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -53,7 +55,7 @@ def locate(config: Config, runs: Path) -> Source:
         world = _world(config)
         return Source(cache / world.id, world.id, cache, world)
     folder = Path(config.data)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # also where no folder could have such a name
         raise DataError(f"data must be a folder with {', '.join(TASKS)} in the official layouts, got {config.data!r}")
     task_folder(config.task, folder)  # refuses a folder without the task
     return Source(folder, _fingerprint(folder), cache)
@@ -80,11 +82,12 @@ def load(config: Config, source: Source) -> tuple[TaskData, Split]:
             cache=source.cache,
             vocabulary=vocabulary if task == "vqa" else None,
             limit=config.limit,
+            cut=not config.plain,
         )
 
     splits = {split: arrays(config.task, split, found) for split, found in records.items()}
     pairs = splits["train"] if captioned in ("", config.task) else arrays(captioned, "train", captions)
-    return TaskData(TASKS[config.task], **splits, tokenizer=tokenizer), pairs
+    return TaskData(TASKS[config.task], **splits, tokenizer=tokenizer, plain=config.plain), pairs
 
 
 def blank(data: TaskData) -> TaskData:

@@ -25,7 +25,7 @@ from optima_lab.distill.tasks import (
     to_device,
     training_loss,
 )
-from optima_lab.distill.walk import Continuation, walk
+from optima_lab.distill.walk import Continuation, token_logits, walk
 
 
 def vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
@@ -61,8 +61,13 @@ def cider(captions: Sequence[str], references: Sequence[Sequence[str]]) -> float
 
 
 @torch.no_grad()
-def generate(model: TaskModel, images: Tensor, tokenizer: Tokenizer, length: int) -> Int[Tensor, "batch token"]:
-    """Greedy captions of at most `length` tokens, from the start token to the first end token, then padding."""
+def generate(
+    model: TaskModel, images: Tensor, tokenizer: Tokenizer, length: int, *, plain: bool = False
+) -> Int[Tensor, "batch token"]:
+    """Greedy captions of at most `length` tokens, from the start token to the first end token, then padding.
+
+    `plain`: every token by a whole walk, no keys and values kept.
+    """
     tokens = torch.full((len(images), length), tokenizer.pad, dtype=torch.long, device=images.device)
     tokens[:, 0] = tokenizer.bos
     seen = walk(model.coca, images, tokens, run=frozenset({"image"})).image_tokens
@@ -70,7 +75,11 @@ def generate(model: TaskModel, images: Tensor, tokenizer: Tokenizer, length: int
     caption = Continuation(model.coca, seen)
     running = torch.ones(len(images), dtype=torch.bool, device=images.device)
     for step in range(1, length):
-        best = caption.next_logits(tokens[:, step - 1], step - 1).argmax(-1)
+        if plain:
+            scores = token_logits(model.coca, walk(model.coca, images, tokens[:, :step]))[:, -1]
+        else:
+            scores = caption.next_logits(tokens[:, step - 1], step - 1)
+        best = scores.argmax(-1)
         tokens[:, step] = torch.where(running, best, tokenizer.pad)
         running &= best != tokenizer.eos
         if not running.any():  # a wait for the device, outside of training
@@ -153,7 +162,7 @@ def caption_score(model: TaskModel, data: TaskData, split: Split, rows: np.ndarr
     written: list[str] = []
     for start in range(0, len(rows), batch_size):
         batch = to_device(split.take(rows[start : start + batch_size]), device())
-        tokens = generate(model, batch.images, data.tokenizer, split.tokens.shape[1]).cpu().numpy()
+        tokens = generate(model, batch.images, data.tokenizer, data.tokenizer.tokens, plain=data.plain).cpu().numpy()
         written += [caption_words(data.tokenizer.decode(row)) for row in tokens]
     references = [[caption_words(text) for text in split.references[split.examples[row]]] for row in rows]
     return cider(written, references)

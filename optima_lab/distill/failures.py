@@ -47,7 +47,8 @@ def _step(bench: "Bench", student: Student, step: int) -> str:
     config = bench.config
     student.optimizer.zero_grad(set_to_none=True)
     for lesson in bench.lessons(step, [student]):
-        losses = bench.compare(student, student.arm, lesson)
+        with bench.precision():
+            losses = bench.compare(student, student.arm, lesson)
         total = total_loss(losses, student.alpha)
         found = _in_layers(student, lesson) or _in_losses(losses) or _in_gradients(student, total)
         if found:

@@ -120,11 +120,11 @@ def attention_loss(student: Trace, teacher: Trace, arm: Arm, shares: Shares = WH
 
 def _mean_square(ours: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
     _require_same_shape(ours, theirs, "student and teacher")
-    difference = ours - theirs
     if mask is None:
-        return difference.square().mean()
-    difference = difference.masked_fill(~mask, 0.0)  # before the square: a gradient of 0 · NaN would be NaN
-    return difference.square().sum() / mask.expand_as(difference).sum()
+        return F.mse_loss(ours, theirs)
+    forbidden = ~mask  # filled before the difference: a gradient of 0 · NaN would be NaN
+    apart = F.mse_loss(ours.masked_fill(forbidden, 0.0), theirs.masked_fill(forbidden, 0.0), reduction="sum")
+    return apart / (mask.sum() * (ours.numel() // mask.numel()))  # a mask may be one for many values
 
 
 def _require_same_shape(ours: Tensor, theirs: Tensor, names: str) -> None:

@@ -7,6 +7,8 @@ from timm.optim.adafactor_bv import AdafactorBigVision
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from optima_lab.config import Config
+
 
 def schedule(step: int, steps: int, warmup_steps: int) -> float:
     """Share of the peak learning rate at step 1 … steps: linear warm-up, then linear decay to zero (Tables 2 and 3)."""
@@ -15,7 +17,7 @@ def schedule(step: int, steps: int, warmup_steps: int) -> float:
     return max(0.0, (steps - step + 1) / max(1, steps - warmup_steps + 1))
 
 
-def build_optimizer(name: str, modules: Sequence[tuple[nn.Module, float]], weight_decay: float) -> Optimizer:
+def build_optimizer(config: Config, modules: Sequence[tuple[nn.Module, float]]) -> Optimizer:
     """'adafactor' (the paper's, decoupled weight decay) or 'adamw' over (module, peak learning rate) pairs.
 
     Matrices decay, vectors and scalars do not. `peak_lr` in each group is what the schedule scales.
@@ -23,15 +25,15 @@ def build_optimizer(name: str, modules: Sequence[tuple[nn.Module, float]], weigh
     groups = []
     for module, lr in modules:
         trained = [p for p in module.parameters() if p.requires_grad]
-        for decay, keep in ((weight_decay, lambda p: p.ndim >= 2), (0.0, lambda p: p.ndim < 2)):
+        for decay, keep in ((config.weight_decay, lambda p: p.ndim >= 2), (0.0, lambda p: p.ndim < 2)):
             chosen = [p for p in trained if keep(p)]
             if chosen:
                 groups.append({"params": chosen, "lr": lr, "peak_lr": lr, "weight_decay": decay})
-    if name == "adafactor":
+    if config.optimizer == "adafactor":
         # β1 = 0.9 is the momentum, β2 = 0.999 the cap of the second moment's decay. The weight decay is scaled by
         # the learning rate, as everywhere else in this file.
         return AdafactorBigVision(groups, momentum=0.9, beta2_cap=0.999, momentum_dtype=torch.float32)
-    return AdamW(groups, betas=(0.9, 0.999), fused=True)
+    return AdamW(groups, betas=(0.9, 0.999), fused=not config.plain, foreach=False if config.plain else None)
 
 
 def update(optimizer: Optimizer, loss: Tensor, share: float, clip: float) -> None:

@@ -1,5 +1,6 @@
 """One student of a population: its model, its own configuration, its bandit, and what it has to say of each round."""
 
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,16 +75,26 @@ class Student:
     def go_back(self) -> None:
         """To the state before the open round."""
         for name, part in self.parts().items():
-            part.load_state_dict(self.good[name])
+            part.load_state_dict(deepcopy(self.good[name]))  # optimizers keep what they are given
 
     def choose(self) -> None:
         """Lines 5–8: draw r̂_k for every arm and take the largest; a fixed strategy has nothing to draw."""
-        self.good = {name: deepcopy(part.state_dict()) for name, part in self.parts().items()}
+        self._keep_good()
         if self.policy is not None:
             self.selection = self.policy.select(self.state, self.generator)
             self.arm = ARMS[int(self.selection.arm[0])]
         elif self.strategy.arm:
             self.arm = parse_arm(self.strategy.arm)
+
+    def _keep_good(self) -> None:
+        """Note the state before the round, over the last one's where it has the same tensors."""
+        now = {name: part.state_dict() for name, part in self.parts().items()}
+        kept, new = [*_tensors(self.good)], [*_tensors(now)]
+        if len(kept) == len(new):
+            for old, tensor in zip(kept, new, strict=True):
+                old.copy_(tensor)
+        else:  # the first rounds: optimizers make their moments when they need them
+            self.good = deepcopy(now)
 
     def begin_step(self) -> None:
         """No gradient and no loss so far."""
@@ -143,7 +154,7 @@ class Student:
 def make_student(config: Config, strategy: Strategy, model: TaskModel, teacher: TaskModel) -> Student:
     """A student ready for its first round; its W^i and its bandit have random streams of their own."""
     projections = Projections(model, teacher, seed=mix(config.seed, 1)).to(device())
-    optimizer = build_optimizer(config.optimizer, [(model, config.lr), (projections, config.lr)], config.weight_decay)
+    optimizer = build_optimizer(config, [(model, config.lr), (projections, config.lr)])
     policy = make_policy(strategy.policy, **strategy.parameters) if strategy.policy else None
     generator = np.random.default_rng(mix(config.seed, 2))
     state = policy.init(len(ARMS), 1, generator) if policy else {}
@@ -155,6 +166,15 @@ def stack(losses: Losses, total: Tensor) -> Tensor:
     missing = torch.full_like(losses.train, float("nan"))
     parts = (losses.train, losses.kl, losses.hidden, losses.attention, total)
     return torch.stack([missing if part is None else part.detach() for part in parts])
+
+
+def _tensors(state: Any) -> Iterator[Tensor]:
+    """All tensors of a state, in its order."""
+    if isinstance(state, Tensor):
+        yield state
+    elif isinstance(state, Mapping):
+        for part in state.values():
+            yield from _tensors(part)
 
 
 def _row(array: np.ndarray | None) -> list[float | None] | None:

@@ -33,7 +33,7 @@ def pretrain(config: Config, which: str, captions: Split, tokenizer: Tokenizer, 
     """
     steps = config.pretrain_steps if which == "teacher" else config.base_steps
     coca = build(size(config, which, tokenizer.vocab_size), seed=1 if which == "teacher" else 2).to(device())
-    optimizer = build_optimizer(config.optimizer, [(coca, config.pretrain_lr)], config.weight_decay)
+    optimizer = build_optimizer(config, [(coca, config.pretrain_lr)])
     for step in keeper.steps(steps, {"model": coca, "optimizer": optimizer}, f"pre-train {which}"):
         rows = order(config.world_seed, step - 1, config.pretrain_batch, len(captions.tokens))
         batch = to_device(captions.take(rows), device())
@@ -54,7 +54,7 @@ def finetune(config: Config, coca: CoCa, data: TaskData, keeper: Keeper, *, seed
     parts: list[tuple[nn.Module, float]] = [(model.coca, config.encoder_lr)]
     if model.head is not None:
         parts.append((model.head, config.pooler_lr))
-    optimizer = build_optimizer(config.optimizer, parts, config.weight_decay)
+    optimizer = build_optimizer(config, parts)
     kept, about = {"model": model, "optimizer": optimizer}, f"fine-tune {data.task.title}"
     for step in keeper.steps(config.finetune_steps, kept, about):
         batch = training_batch(config, data, config.finetune_batch, seed, step)
@@ -76,7 +76,7 @@ def new_student(config: Config, base: CoCa, data: TaskData, seed: int) -> TaskMo
 def text_only(config: Config, base: CoCa, data: TaskData, keeper: Keeper, *, seed: int = 4) -> TaskModel:
     """A student-sized model fine-tuned as a student is, but shown grey pictures."""
     model = new_student(config, base, data, seed)
-    optimizer = build_optimizer(config.optimizer, [(model, config.lr)], config.weight_decay)
+    optimizer = build_optimizer(config, [(model, config.lr)])
     grey, kept = blank(data), {"model": model, "optimizer": optimizer}
     for step in keeper.steps(config.steps, kept, f"text alone {data.task.title}"):
         batch = training_batch(config, grey, config.batch_size, seed, step)

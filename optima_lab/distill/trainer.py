@@ -60,21 +60,7 @@ def distill(
             if student.begins(step):
                 student.choose()  # lines 5–8
 
-        # ---- one step with the chosen arms: no wait for the device ------------------------------------------------
-        for student in active:
-            student.begin_step()
-        for lesson in bench.lessons(step, active):  # one, unless the batch comes in pieces
-            for student in active:
-                losses = bench.compare(student, student.arm, lesson)  # line 11
-                total = eq.total_loss(losses, student.alpha)
-                total.backward()
-                student.note(losses, total)
-        share = schedule(step, config.steps, config.warmup_steps)
-        for student in active:
-            together.add_up_gradients(student.optimizer)
-            apply(student.optimizer, share, config.clip)  # lines 12–13
-        # -----------------------------------------------------------------------------------------------------------
-
+        bench.step(active, step)  # lines 9–13
         bench.close_rounds([student for student in active if student.ends(step)], step)  # lines 16–18
         if step % config.round_steps == 0:
             yield step, [student.take() for student in students]
@@ -123,6 +109,29 @@ class Bench:
         batch = to_device(data.train.take(rows), device())
         self.probe = Lesson(batch, self.ask_teacher(batch, dict.fromkeys(wanted(students), (EVERYTHING, True))))
 
+    def step(self, students: Sequence[Student], step: int) -> None:
+        """One step of these students with the arms they have chosen: nothing here waits for the device.
+
+        In bf16 the matrix products of both models are; weights, losses and updates, and the probe, stay in fp32.
+        """
+        for student in students:
+            student.begin_step()
+        for lesson in self.lessons(step, students):  # one, unless the batch comes in pieces
+            for student in students:
+                with self.precision():
+                    losses = self.compare(student, student.arm, lesson)  # line 11
+                total = eq.total_loss(losses, student.alpha)
+                total.backward()
+                student.note(losses, total)
+        share = schedule(step, self.config.steps, self.config.warmup_steps)
+        for student in students:
+            together.add_up_gradients(student.optimizer)
+            apply(student.optimizer, share, self.config.clip)  # lines 12–13
+
+    def precision(self) -> torch.autocast:
+        """Where matrix products of a step are computed as the configuration says."""
+        return torch.autocast(device().type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
     def lessons(self, step: int, students: Sequence[Student]) -> Iterator[Lesson]:
         """A step's batch, this process's pieces of it, with what the teacher says: decided by step and arms alone."""
         c, views = self.config, wanted(students)
@@ -131,7 +140,9 @@ class Bench:
         for rows in together.parts(len(whole), c.accumulate):
             batch = whole if rows == slice(0, len(whole)) else whole.part(rows)
             shares = {} if batch is whole else {view: self._shares(batch, whole, view) for view in views}
-            yield Lesson(batch, self.ask_teacher(batch, views), None if keep is None else keep[rows], shares)
+            with self.precision():
+                targets = self.ask_teacher(batch, views)
+            yield Lesson(batch, targets, None if keep is None else keep[rows], shares)
 
     def _shares(self, part: DeviceBatch, whole: DeviceBatch, view: View) -> Shares:
         """How much of the whole batch's means belongs to a part, so that the parts' losses add up to its own."""

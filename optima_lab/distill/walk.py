@@ -61,8 +61,8 @@ def walk(
 ) -> Trace:
     """Run the modules in `run` and note hidden states and attention of the layers (from 1) in `collect`.
 
-    The decoder needs both encoders, which are then run too. `images` may come as `patches`, cut once for many models.
-    Equals open_clip's forward.
+    The decoder needs both encoders, which are then run too. `images` may come as `patches`, cut once for many models;
+    `tokens` without the padding at the end that all texts share. Equals open_clip's forward.
     """
     trace = Trace()
     if run & {"image", "decoder"}:
@@ -165,9 +165,9 @@ def _patch_embedding(visual: Any, images: Tensor) -> Float[Tensor, "picture toke
 
 def _walk_text(coca: CoCa, tokens: Tensor, trace: Trace, layers: Layers, view: View) -> None:
     text: Any = coca.text
-    x = torch.cat([text.token_embedding(tokens), text.cls_emb.expand(len(tokens), 1, -1)], 1)
-    length = x.shape[1]
-    x = x + text.positional_embedding[:length]
+    where = text.positional_embedding  # the CLS token's is the last one, however much padding was cut off
+    cls = (text.cls_emb + where[-1]).expand(len(tokens), 1, -1)
+    x = torch.cat([text.token_embedding(tokens) + where[: tokens.shape[1]], cls], 1)
     mask, trace.token_mask["text"], trace.pair_mask["text"] = _text_masks(coca, tokens)
     x = _tower(text.transformer.resblocks, x, mask, "text", trace, layers, view.attention)
     trace.text_feature = text.ln_final(x[:, -1]) @ text.text_projection

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from optima_lab.views import statistics
-from optima_lab.views.evidence import FULL, scores, variants
+from optima_lab.views.evidence import FULL, scores, stopped, variants
 from optima_lab.views.statistics import Frame
-from optima_lab.views.style import DISPLAY, FAINT, INK, WIDE, blank, canvas, colour, note, style
+from optima_lab.views.style import DAGGER, FAINT, INK, WIDE, blank, called, canvas, colour, note, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MEAN = "OPTIMA simple mean"
 REFERENCES = (FULL, "Random")
+NONE = "no seed has finished all of these runs"
 # Names of `evidence.name_of`, top to bottom, and what they are called in Fig. 7.
 DESIGNS: Mapping[str, str] = {
     "OPTIMA": "OPTIMA: all three losses",
@@ -35,16 +37,17 @@ DESIGNS: Mapping[str, str] = {
 
 def reward_design(runs: Frame) -> "Figure":
     """Fig. 7 and its neighbours: rewards, averages and attention, and each one's difference from OPTIMA as it is."""
-    task, wide = statistics.task_of(runs), scores(runs)
-    names = [name for name in DESIGNS if name in wide.columns]
+    task, every, marks = statistics.task_of(runs), scores(runs), stopped(runs)
+    names = [name for name in DESIGNS if name in every.columns]
+    (wide,), gone = _paired(every[names])
     with style():
         figure, (left, right) = canvas((9.6, 0.42 * max(3, len(names)) + 2.0), columns=2)
         figure.suptitle(statistics.title(task, "what OPTIMA is rewarded by"), x=0.01, ha="left")
         left.set_xlabel(f"{statistics.metric(task)}, test")
         right.set_title("minus OPTIMA of the same seed", fontsize=11)
         right.set_xlabel("difference (points)")
-        if not names:
-            blank(left, "no finished run")
+        if wide.empty:
+            blank(left, NONE)
         for place, name in enumerate(names):
             _dots(left, place, wide[name], name)
             if "OPTIMA" in names and name != "OPTIMA":
@@ -52,17 +55,20 @@ def reward_design(runs: Frame) -> "Figure":
         right.axvline(0, color=colour("OPTIMA"), lw=1.6)
         for axes in (left, right):
             axes.grid(False, axis="y")
-            axes.set_yticks(range(len(names)), [DESIGNS[name] for name in names])
+            axes.set_yticks(range(len(names)), [DESIGNS[name] + f" {DAGGER}" * (name in marks) for name in names])
             axes.set_ylim(max(1, len(names)) - 0.4, -0.6)
-        right.tick_params(labelleft=False)
+        right.tick_params(labelleft=False, left=False)  # the numbers beside them are the left panel's means
         absent = [text for name, text in DESIGNS.items() if name not in names]
-        note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", _seeds(wide)])
+        told = [marks[name] for name in names if name in marks]
+        note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", _seeds(wide), gone, *told])
     return figure
 
 
 def halflife(runs: Frame) -> "Figure":
     """Fig. 8: score over the half-life −1/log2 γ (plays of an arm, log axis); at the right the simple mean, γ → 1."""
-    task, wide, table = statistics.task_of(runs), scores(runs), variants(runs, "decay")
+    task, others = statistics.task_of(runs), scores(runs)
+    others = others[[name for name in (MEAN, *REFERENCES) if name in others.columns]]
+    (table, wide), gone = _paired(variants(runs, "decay"), others)
     with style():
         figure, (axes,) = canvas(WIDE)
         axes.set_title(statistics.title(task, "how fast OPTIMA forgets"), pad=26)
@@ -70,7 +76,7 @@ def halflife(runs: Frame) -> "Figure":
         axes.set_ylabel(f"{statistics.metric(task)}, test")
         axes.set_xscale("log")
         if table.empty:
-            blank(axes, "no finished run of OPTIMA")
+            blank(axes, NONE)
             return figure
         x = statistics.half_life(np.array(table.columns, float))
         _line(axes, x, table)
@@ -83,31 +89,46 @@ def halflife(runs: Frame) -> "Figure":
         axes.minorticks_off()
         _levels(axes, wide)
         few = "" if table.shape[1] >= 6 else f"{table.shape[1]} half-lives are recorded; the paper's figure has more"
-        note(figure, [few, _seeds(table, band=True), "the paper's γ = 0.98 is a half-life of 34.3"])
+        known = [few, _seeds(table, band=True), gone, "the paper's γ = 0.98 is a half-life of 34.3"]
+        note(figure, [*known, *_stopped_samplers(runs)])
     return figure
 
 
 def first_plays_and_round_length(runs: Frame) -> "Figure":
     """T0, how often each arm is played first, and P, the steps of a round: the score at each value."""
-    task, wide = statistics.task_of(runs), scores(runs)
-    panels = (("initial_plays", "T0: first plays of every arm"), ("round_steps", "P: optimizer steps in a round"))
+    task, others = statistics.task_of(runs), scores(runs)
+    others = others[[name for name in REFERENCES if name in others.columns]]
+    panels = {"initial_plays": "T0: first plays of every arm", "round_steps": "P: optimizer steps in a round"}
+    (*tables, wide), gone = _paired(*(variants(runs, setting) for setting in panels), others)
     with style():
         figure, drawn = canvas((9.6, 5.0), columns=2)
         figure.suptitle(statistics.title(task, "first plays and length of a round"), x=0.01, ha="left")
         drawn[1].sharey(drawn[0])
-        for axes, (setting, about) in zip(drawn, panels, strict=True):
-            table = variants(runs, setting)
+        for axes, table, about in zip(drawn, tables, panels.values(), strict=True):
             axes.set_xlabel(about)
             axes.set_ylabel(f"{statistics.metric(task)}, test")
             if table.empty:
-                blank(axes, "no finished run of OPTIMA")
+                blank(axes, NONE)
                 continue
             _line(axes, np.arange(table.shape[1], dtype=float), table)
             axes.set_xticks(range(table.shape[1]), [f"{value:g}" for value in table.columns])
             axes.margins(x=0.2)
             _levels(axes, wide, legend=axes is drawn[0])
-        note(figure, [_seeds(wide, band=True)])
+        note(figure, [_seeds(wide, band=True), gone, *_stopped_samplers(runs)])
     return figure
+
+
+def _paired(*tables: Frame) -> tuple[list[Frame], str]:
+    """The seeds that have all runs of these tables, as no two means may be of different seeds; what of the others."""
+    joined = pd.concat(tables, axis=1)
+    kept = joined.dropna().index
+    gone = f"left out: {len(joined) - len(kept)} of {len(joined)} seeds, which lack some of these runs"
+    return [table.loc[kept] for table in tables], gone if len(kept) < len(joined) else ""
+
+
+def _stopped_samplers(runs: Frame) -> list[str]:
+    """A line for every run of OPTIMA that was stopped; what is drawn of it is its last good state."""
+    return [line for name, line in stopped(runs).items() if name.lower().startswith("optima")]
 
 
 def _dots(axes: "Axes", place: float, values: Any, name: str, number: str = "{:.1f}") -> None:
@@ -121,7 +142,8 @@ def _dots(axes: "Axes", place: float, values: Any, name: str, number: str = "{:.
     axes.plot(shown, offsets, "o", ms=6, mfc=face, mec=colour(known), mew=1.4, ls="")
     if len(shown) > 1:
         axes.plot([shown.mean()] * 2, [place - 0.3, place + 0.3], color=INK, lw=2)
-    axes.text(1.01, place, number.format(shown.mean()), transform=axes.get_yaxis_transform(), va="center", fontsize=10)
+    text = number.format(shown.mean()).replace("-", "−")
+    axes.text(1.01, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=10)
 
 
 def _line(axes: "Axes", x: np.ndarray, table: Frame) -> None:
@@ -142,7 +164,7 @@ def _levels(axes: "Axes", wide: Frame, legend: bool = True) -> None:
     """LWD and random arms as lines across."""
     for name, dashes in zip(REFERENCES, ("-", ":"), strict=True):
         if name in wide.columns:
-            axes.axhline(wide[name].mean(), color=colour(name), ls=dashes, lw=1.6, label=DISPLAY.get(name, name))
+            axes.axhline(wide[name].mean(), color=colour(name), ls=dashes, lw=1.6, label=called(name))
     if legend and axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.1)
 

@@ -152,6 +152,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Half-lives between do better than the shortest and than the longest",
         ev.inner_halflife,
         2,
+        note="half-lives share their random draws: where they play the same arms they are one run (05_halflife)",
     ),
     Claim(
         "moving_average",

@@ -12,7 +12,7 @@ import pandas as pd
 from optima_lab.bandits.arms import LABELS
 from optima_lab.views import statistics
 from optima_lab.views.statistics import Correlation, Frame, Interval
-from optima_lab.views.style import DISPLAY, INK, MARKERS, blank, canvas, colour, note, style
+from optima_lab.views.style import INK, MARKERS, blank, called, canvas, colour, note, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,14 +28,14 @@ def reward_means(rounds: Frame, strategies: Sequence[str] = SAMPLERS) -> "Figure
     """
     rounds = statistics.recorded(rounds)
     task = statistics.task_of(rounds)
-    present = _present(rounds, strategies)
+    present, marks = _present(rounds, strategies), statistics.stopped(rounds, strategies)
     with style():
         figure, panels = canvas((9.6, 1.2 + 3.3 * len(present)), rows=len(present))
         figure.set_label(statistics.title(task, "means of the reward distributions"))
         for axes, name in zip(panels, present, strict=True):
             table = statistics.means(rounds, name)
             table = table[np.isfinite(table["mean"].astype(float))]
-            axes.set_title(statistics.title(task, f"means of the reward distributions, {name}"))
+            axes.set_title(statistics.title(task, f"means of the reward distributions, {called(name, marks)}"))
             axes.set_xlabel("round")
             axes.set_ylabel("posterior mean μ (no unit)")
             if table.empty:
@@ -44,7 +44,8 @@ def reward_means(rounds: Frame, strategies: Sequence[str] = SAMPLERS) -> "Figure
             _mean_lines(axes, table)
             _shade(axes, statistics.initial_rounds(rounds, name))
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        note(figure, [_average(rounds, present), _shading(rounds, present), _absent(rounds, strategies)])
+        known = [_average(rounds, present), _shading(rounds, present), _absent(rounds, strategies)]
+        note(figure, [*known, *marks.values()])
     return figure
 
 
@@ -76,7 +77,7 @@ def mean_accuracy_correlation(rounds: Frame, evals: Frame, strategy: str = "OPTI
                 )
         if result.n:
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="arm (later steps larger)")
-        note(figure, _correlation_lines(result, strategy))
+        note(figure, [*_correlation_lines(result, strategy), *statistics.stopped(evals, [*LABELS, strategy]).values()])
     return figure
 
 
@@ -84,7 +85,7 @@ def arm_frequency(rounds: Frame, strategies: Sequence[str] = SAMPLERS, windows: 
     """Fig. 6: how often each arm is played through training; deeper is more often, 14.3 % is uniform play."""
     rounds = statistics.recorded(rounds)
     task = statistics.task_of(rounds)
-    present = _present(rounds, strategies)
+    present, marks = _present(rounds, strategies), statistics.stopped(rounds, strategies)
     shares = {name: statistics.frequency(rounds, name, windows) for name in present}
     most = max([0.3, *(float(np.nanmax(share)) for share, _ in shares.values() if share.size)])
     with style():
@@ -92,7 +93,7 @@ def arm_frequency(rounds: Frame, strategies: Sequence[str] = SAMPLERS, windows: 
         figure.set_label(statistics.title(task, "how often each arm is played"))
         for axes, name in zip(panels, present, strict=True):
             share, edges = shares[name]
-            axes.set_title(statistics.title(task, f"how often each arm is played, {name}"))
+            axes.set_title(statistics.title(task, f"how often each arm is played, {called(name, marks)}"))
             axes.set_xlabel(f"round ({share.shape[1]} windows)" if share.size else "round")
             axes.set_ylabel("arm")
             axes.grid(False)
@@ -111,7 +112,8 @@ def arm_frequency(rounds: Frame, strategies: Sequence[str] = SAMPLERS, windows: 
                 -0.2, 100 * statistics.UNIFORM, "uniform 14.3", ha="right", va="center", fontsize=9, rotation=90
             )
         dashed = "dashed: end of the first rounds, which play every arm T0 times in random order"
-        note(figure, [_average(rounds, present, "shares are of all rounds of"), dashed, _absent(rounds, strategies)])
+        known = [_average(rounds, present, "shares are of all rounds of"), dashed, _absent(rounds, strategies)]
+        note(figure, [*known, *marks.values()])
     return figure
 
 
@@ -139,7 +141,7 @@ def thompson_draw(rounds: Frame, strategy: str = "OPTIMA", number: int = 0, seed
             _density(axes, position, arm, mean[position], plays[position], draws[position])
         winner = int(np.nanargmax(draws))
         axes.axvline(draws[winner], color=INK, lw=1, ls=":")
-        names = [f"{DISPLAY.get(arm, arm)}  (n = {n:.0f})" for arm, n in zip(LABELS, plays, strict=True)]
+        names = [f"{called(arm)}  (n = {n:.0f})" for arm, n in zip(LABELS, plays, strict=True)]
         axes.set_yticks(range(len(LABELS)), names)
         axes.set_ylim(len(LABELS) - 0.4, -1.1)
         won = f"{LABELS[winner]} drew the highest r̂ = {draws[winner]:.3f} and is distilled in this round"
@@ -174,7 +176,7 @@ def _mean_lines(axes: "Axes", table: Frame) -> None:
             every = max(1, len(line) // 8)
             x, y = line.index.to_numpy(float), line.to_numpy(float)
             look = {"color": colour(arm), "marker": MARKERS[arm], "ms": 6, "markevery": every, "lw": 1.8}
-            axes.plot(x, y, drawstyle="steps-post", label=DISPLAY.get(arm, arm), **look)
+            axes.plot(x, y, drawstyle="steps-post", label=called(arm), **look)
     axes.set_ylim(bottom=min(0.0, float(lines.min())))
 
 

@@ -47,6 +47,11 @@ def name_of(run: Any) -> str:
     return f"{run['policy'] or run['arm']} {own}".strip()
 
 
+def stopped(runs: Frame) -> dict[str, str]:
+    """`statistics.stopped` by the names that runs have here."""
+    return statistics.stopped(runs.assign(strategy=[name_of(run) for _, run in runs.iterrows()]))
+
+
 def scores(runs: Frame) -> Frame:
     """Test scores of finished runs: a row for each task and seed, a column for each strategy."""
     if runs.empty:

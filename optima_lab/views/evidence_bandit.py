@@ -122,7 +122,7 @@ def facts(recorded: Recorded) -> Frame:
     means, counts = posterior_means(recorded.rounds), plays(recorded.rounds)
     rows = []
     for task in [name for name in TASKS if name in set(wide.index.get_level_values("task"))]:
-        ours = wide.loc[[task]].mean()
+        ours = _paired(wide.loc[[task]].reindex(columns=[*LABELS, OPTIMA, "Random"]))
         fixed = ours.reindex(LABELS).dropna().sort_values()
         row: dict[str, Any] = {"task": TASKS[task].title}
         if len(fixed):
@@ -136,10 +136,15 @@ def facts(recorded: Recorded) -> Frame:
             again = 100 * concentration(counts).loc[[task]].mean()
             row |= {"two rounds play one arm (uniform 14.3 %)": f"{again:.1f} %"}
         if len(halflives) and task in halflives.index:
-            best = halflives.loc[[task]].mean().idxmax()
-            row |= {"best half-life (plays)": f"{statistics.half_life(float(best)):.1f}"}
+            best = _paired(halflives.loc[[task]])
+            row |= {"best half-life (plays)": f"{statistics.half_life(float(best.idxmax())):.1f}"} if len(best) else {}
         rows.append(row)
     return pd.DataFrame(rows).set_index("task") if rows else pd.DataFrame()
+
+
+def _paired(wide: Frame) -> Any:
+    """Means over the seeds that have all columns recorded at all: no two of them are of different seeds."""
+    return wide.dropna(axis=1, how="all").dropna().mean().dropna()
 
 
 def _first(wide: Frame, task: str, digits: str) -> str:

@@ -15,13 +15,13 @@ from optima_lab.views import statistics
 from optima_lab.views.statistics import Frame
 from optima_lab.views.style import (
     DASHES,
-    DISPLAY,
     FAINT,
     HATCHES,
     INK,
     NARROW,
     WIDE,
     blank,
+    called,
     canvas,
     colour,
     in_order,
@@ -56,7 +56,7 @@ def module_contribution(evals: Frame) -> "Figure":
     evals = statistics.recorded(evals)
     task = statistics.task_of(evals)
     scores = statistics.final_scores(evals)
-    shown = scores[scores["strategy"].isin(SINGLE)]
+    shown, marks = scores[scores["strategy"].isin(SINGLE)], statistics.stopped(evals, SINGLE)
     with style():
         figure, (axes,) = canvas(NARROW)
         axes.set_title(statistics.title(task, "students distilled in one module"), pad=26)
@@ -67,10 +67,11 @@ def module_contribution(evals: Frame) -> "Figure":
             blank(axes, "no finished run of a single-module arm")
         else:
             _bars(axes, table, shown, upright=True)
-            names = ("Img\n(image encoder)", "Txt\n(text encoder)", "Multi\n(multimodal decoder)")
+            abouts = ("image encoder", "text encoder", "multimodal decoder")
+            names = [f"{called(arm, marks)}\n({about})" for arm, about in zip(SINGLE, abouts, strict=True)]
             axes.set_xticks(range(3), names)
             _reference(axes, scores, upright=True)
-        note(figure, [*statistics.missing(evals, scores, SINGLE), _error_bars(table)])
+        note(figure, [*statistics.missing(evals, scores, SINGLE), _error_bars(table), *marks.values()])
     return figure
 
 
@@ -85,7 +86,7 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
     scores = statistics.final_scores(evals)
     shown = scores[scores["strategy"] != "None"]
     names = in_order({*COMPARED, *shown["strategy"]})
-    table = statistics.over_seeds(shown).reindex(names)
+    table, marks = statistics.over_seeds(shown).reindex(names), statistics.stopped(evals)
     with style():
         figure, (left, right) = canvas((9.6, 0.36 * len(names) + 2.2), columns=2)
         figure.suptitle(statistics.title(task, "what each strategy reaches"), x=0.01, ha="left")
@@ -99,18 +100,18 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
             _reference(left, scores, upright=False, teacher=statistics.teacher_score(summaries))
         _dots(right, statistics.differences(shown), names)
         for axes in (left, right):
-            axes.set_yticks(range(len(names)), [DISPLAY.get(name, name) for name in names])
+            axes.set_yticks(range(len(names)), [called(name, marks) for name in names])
             axes.set_ylim(len(names) - 0.4, -0.6)
         right.tick_params(labelleft=False)
         absent = statistics.missing(evals, scores, [*COMPARED, "None"])
-        note(figure, [*absent, _error_bars(table), _paper(task)])
+        note(figure, [*absent, _error_bars(table), _paper(task), *marks.values()])
     return figure
 
 
 def generalization(evals: Frame, strategies: Sequence[str] = ("OPTIMA", FULL)) -> "Figure":
     """Fig. 4: prediction loss and KL on the dev split through training, OPTIMA against layerwise distillation."""
     evals = statistics.recorded(evals)
-    task = statistics.task_of(evals)
+    task, marks = statistics.task_of(evals), statistics.stopped(evals, strategies)
     nats = "nats a token" if task in TASKS and TASKS[task].captions else "nats"
     panels = (
         ("prediction_loss", f"prediction loss ({nats})", "prediction loss"),
@@ -129,13 +130,13 @@ def generalization(evals: Frame, strategies: Sequence[str] = ("OPTIMA", FULL)) -
                 blank(axes, f"no {unit.split(' (')[0]} of {' or '.join(strategies)} recorded")
                 continue
             for name in in_order(table["strategy"]):
-                _curve(axes, table[table["strategy"] == name], name)
+                _curve(axes, table[table["strategy"] == name], name, called(name, marks))
             _log_if_wide(axes, table["mean"])
             axes.legend()
         absent = [name for name in strategies if name not in set(evals["strategy"])]
         seeds = int(evals.loc[evals["strategy"].isin(strategies), "experiment"].nunique())
         bands = f"bands: mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""
-        note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", bands])
+        note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", bands, *marks.values()])
     return figure
 
 
@@ -216,12 +217,10 @@ def _dots(axes: "Axes", paired: Frame, names: Sequence[str]) -> None:
     axes.margins(x=0.08)
 
 
-def _curve(axes: "Axes", table: Frame, name: str) -> None:
+def _curve(axes: "Axes", table: Frame, name: str, label: str) -> None:
     steps, mean, sd = (table[column].to_numpy(float) for column in ("step", "mean", "sd"))
     many = table["n"].max() > 1
-    axes.plot(
-        steps, mean, color=colour(name), ls=DASHES.get(name, "-"), marker="o", ms=4, label=DISPLAY.get(name, name)
-    )
+    axes.plot(steps, mean, color=colour(name), ls=DASHES.get(name, "-"), marker="o", ms=4, label=label)
     if many:
         axes.fill_between(steps, mean - sd, mean + sd, color=colour(name), alpha=0.18, lw=0)
 

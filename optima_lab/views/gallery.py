@@ -36,7 +36,7 @@ def build(figures: Path | str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         rooms = {room.name: collect(room) for room in _rooms(folder)}
-        for executed in (each for room in rooms.values() for each in room):
+        for executed in (each for room in rooms.values() for each in room if each.path.is_file()):
             notebook_page(executed.path)
         known = manifest(rooms)
         _write(folder / "manifest.json", json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n")

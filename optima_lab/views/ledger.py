@@ -134,4 +134,4 @@ def _few(row: Mapping[str, Any]) -> str:
     if n < 2:
         return "one seed has no scatter"
     few = row["task"] == "all" and n <= 5  # 2/2^5 is 0.06
-    return f"{n} pairs: no p below {2.0 ** (1 - n):.2f} is possible" if few else ""
+    return f"{n} pairs: no p below {2.0 ** (1 - n):.3g} is possible" if few else ""

@@ -13,7 +13,7 @@ from optima_lab.views.claims import SCORE
 from optima_lab.views.inference import FAILS, HOLDS, UNKNOWN
 from optima_lab.views.pages import page, scrolling
 from optima_lab.views.statistics import Frame
-from optima_lab.views.style import INK, blank, canvas, note, style
+from optima_lab.views.style import FAINT, INK, blank, canvas, note, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,15 +23,19 @@ NAME = "ledger"
 SIGNS: Mapping[str, str] = {HOLDS: "✓", FAILS: "✗", UNKNOWN: "?"}  # said in words and signs, not in colour alone
 COLOURS: Mapping[str, str] = {HOLDS: "#006bff", FAILS: "#d55e00", UNKNOWN: "#7a7a7a"}
 MARKS: Mapping[str, str] = {HOLDS: "o", FAILS: "X", UNKNOWN: "D"}
-HEAD = ("verdict", "claim", "effect [95 % interval]", "unit", "n", "p", "decided by")
+LINEAR_SD = 40  # differences that fit into so many deviations are drawn on a linear axis
+HEAD = ("verdict", "claim", "effect [95 % interval]", "unit", "n", "p (Holm)", "decided by")
 HOW = (
-    "A claim <em>holds</em> or <em>does not hold</em> where its corrected p is at most 0.05 and the interval of the "
-    "effect leaves out zero; else one <em>cannot tell</em>, and with few seeds that is the honest answer. Effects are "
-    "differences of the same task and seed. Pooled over tasks, a difference of scores is in units of the task's "
-    "typical standard deviation over seeds (seed sd), its p value comes from flipping the signs of all n pairs, and "
-    "its interval is Student's. Claims about single tasks use Student's t over seeds. p is corrected by Holm for the "
-    "comparisons of one claim; intervals and claims are not corrected for one another. Where a claim makes several "
-    "comparisons, its row shows the one that it hangs on. Seeds vary a student's head, projections, data order, probe "
+    "An effect above zero speaks for the claim. A claim <em>holds</em> where its corrected p is at most 0.05 and the "
+    "interval of the effect lies above zero (one that says “differ” or “change”: leaves out zero), it <em>does not "
+    "hold</em> where p is as small and the interval lies below; else one <em>cannot tell</em>, and with few seeds that "
+    "is the honest answer. Effects are differences of the same task and seed, n is how many. Pooled over tasks, a "
+    "difference of scores is in units of the task's typical standard deviation over seeds (seed sd), its p value comes "
+    "from flipping the signs of all n pairs, and its interval is Student's. Claims about single tasks use Student's t "
+    "over seeds. p is corrected by Holm for the comparisons of one claim. Intervals are not, nor are claims for one "
+    "another: of twenty claims without any truth one would be decided by chance. Where a claim makes several "
+    "comparisons, its row shows the one that it hangs on: the weakest where all must hold, the strongest where one is "
+    "enough. Seeds vary a student's head, projections, data order, probe "
     "and bandit; the teacher, the data and the layers that a student starts from are the same for all seeds: nothing "
     "is said about others."
 )
@@ -101,7 +105,9 @@ def _details(rows: Frame, claim: Any) -> str:
     table = f'<table class="ledger"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
     inside = scrolling(table) if len(ours) else "<p>Nothing is recorded for this claim.</p>"
     text = f"{escape(claim['text'])} ({escape(claim['source'])})"
-    return f'<details id="{claim["claim"]}"><summary>{SIGNS[claim["verdict"]]} {text}</summary>{inside}</details>\n'
+    summary = f"<summary>{SIGNS[claim['verdict']]} {text}</summary>"
+    # The name stands inside, so that a browser that is sent there opens the details.
+    return f'<details>{summary}<div id="{claim["claim"]}">{inside}</div></details>\n'
 
 
 def _comparison(row: Any) -> list[str]:
@@ -141,16 +147,16 @@ def score_differences(rows: Frame) -> "Figure":
     shown = rows[rows["decides"].astype(bool) & (rows["unit"] == SCORE) & np.isfinite(rows["low"].astype(float))]
     names = list(dict.fromkeys(shown["claim"]))
     with style():
-        figure, (axes,) = canvas((9.6, 1.6 + 0.3 * (len(shown) + len(names))))
+        figure, (axes,) = canvas((9.6, 1.6 + 0.27 * (len(shown) + 1.5 * len(names))))
         axes.set_title("Differences of scores that claims are judged by", pad=28)
-        axes.set_xlabel("mean difference (standard deviations over seeds); right of zero speaks for the claim")
+        axes.set_xlabel("mean difference (seed sd: standard deviations over seeds); right of zero speaks for the claim")
         if shown.empty:
             blank(axes, "no claim about scores has two seeds yet")
             axes.set_yticks([])
             return figure
         _rows(axes, shown, names)
-        seeds, most = int(shown["seeds"].max()), int(shown["n"].max())
-        note(figure, [f"bars: 95 % intervals (Student's) of at most {most} pairs, {seeds} seeds; corrected p decides"])
+        how = "bars: 95 % intervals (Student's) of n pairs of one task and seed"
+        note(figure, [f"{how}; decided by these and p, corrected for a claim's comparisons"])
     return figure
 
 
@@ -161,11 +167,17 @@ def _rows(axes: "Axes", shown: Frame, names: Sequence[str]) -> None:
     place = 0.0
     for name in names:
         ours = shown[shown["claim"] == name]
+        about = f"{ours['text'].iloc[0]} ({ours['source'].iloc[0]})"
+        look = {"fontsize": 9, "color": FAINT, "zorder": 4, "bbox": {"fc": "white", "ec": "none", "pad": 1}}
+        axes.text(-0.43, place, about, transform=axes.get_yaxis_transform(), va="center", **look)
+        place += 0.9
         for _, row in ours.iterrows():
             verdict = str(row["verdict"])
             look = {"color": COLOURS[verdict], "marker": MARKS[verdict], "ms": 7, "capsize": 3, "lw": 1.8}
             spread = [[row["effect"] - row["low"]], [row["high"] - row["effect"]]]
             axes.errorbar(row["effect"], place, xerr=spread, ls="", label=verdict, **look)
+            n = f"n = {row['n']:.0f}"
+            axes.text(1.01, place, n, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
             ticks[place] = str(row["comparison"])
             place += 1
         place += 0.6
@@ -180,8 +192,12 @@ def _rows(axes: "Axes", shown: Frame, names: Sequence[str]) -> None:
 
 
 def _scale(axes: "Axes", low: float, high: float) -> None:
-    """Linear within ±2, logarithmic beyond, with plain numbers at the ticks."""
+    """Linear; where some difference is far out, logarithmic beyond ±2 with plain numbers at the ticks, and so named."""
     left, right = min(-2.5, 1.2 * low), max(2.5, 1.2 * high)
+    axes.set_xlim(left, right)
+    if right - left <= LINEAR_SD:
+        return
+    axes.set_xlabel(f"{axes.get_xlabel()}\nlogarithmic beyond ±2")
     steps = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
     ticks = [-step for step in reversed(steps)] + [0, *steps]
     axes.set_xscale("symlog", linthresh=2)

@@ -50,6 +50,8 @@ def collect(room: Path) -> list[Executed]:
 def _executed(path: Path) -> Executed:
     failed = path.name.endswith(".failed.ipynb")
     try:
+        if not path.is_file():  # a named pipe would be waited for
+            raise OSError("no file")
         notebook = json.loads(path.read_text(encoding="utf-8"))
         cells = [
             cell | {"source": "".join(cell["source"]), "cell_type": cell["cell_type"]} for cell in notebook["cells"]
@@ -73,7 +75,7 @@ def _heading(cells: Sequence[dict], otherwise: str) -> str:
 def _pictures(folder: Path, cells: Sequence[dict]) -> list[Picture]:
     pictures = []
     for reading in readings({"cells": cells}):
-        files = tuple(f"{reading.name}.{kind}" for kind in FORMATS if (folder / f"{reading.name}.{kind}").exists())
+        files = tuple(f"{reading.name}.{kind}" for kind in FORMATS if (folder / f"{reading.name}.{kind}").is_file())
         if files:
             known = origin(folder / f"{reading.name}.png")
             title = known.pop("title", "") or reading.name.replace("_", " ")

@@ -13,9 +13,9 @@ import pandas as pd
 
 from optima_lab.config import TASKS
 from optima_lab.views import statistics
-from optima_lab.views.evidence import FULL, Recorded, scores
+from optima_lab.views.evidence import FULL, Recorded, scores, stopped
 from optima_lab.views.statistics import Frame
-from optima_lab.views.style import DISPLAY, INK, OTHER, blank, canvas, note, style
+from optima_lab.views.style import INK, OTHER, blank, called, canvas, note, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,11 +41,11 @@ def measured(recorded: Recorded, quantity: str = "score") -> Frame:
     )
     rows = []
     for student, runs, strategies in groups:
-        wide = scores(runs)
+        wide, marks = scores(runs), stopped(runs)
         for name in [name for name in strategies if name in wide.columns]:
             by_task = wide[name].dropna().groupby("task")
             values = by_task.median() if quantity == "score" else by_task.std(ddof=1)
-            known = {"student": student, "strategy": DISPLAY.get(name, name), "seeds": int(by_task.size().max())}
+            known = {"student": student, "strategy": called(name, marks), "seeds": int(by_task.size().max())}
             rows.append(known | {task: float(values.get(task, np.nan)) for task in TASKS})
     return pd.DataFrame(rows, columns=["student", "strategy", "seeds", *TASKS])
 
@@ -75,8 +75,11 @@ def html(recorded: Recorded, quantity: str = "score") -> str:
     ours, paper = measured(recorded, quantity), reported(quantity)
     what = "median" if quantity == "score" else "standard deviation"
     mine = f"Measured here: {what} over seeds of the test score (accuracy in %, CIDEr × 100)."
+    told = [line for runs in (recorded.runs, recorded.two_stage, recorded.tiny6) for line in stopped(runs).values()]
+    mine = " ".join([mine, *(f"{line}." for line in told)])
     theirs = (
-        f"Reported in the paper ({SOURCES[quantity]}), not measured here: other data, other sizes; {what} of 5 seeds."
+        f"Reported in the paper ({SOURCES[quantity]}), not measured here: other data, other sizes; "
+        f"CoCa-Tiny: {what} of 5 seeds."
     )
     digits = 1 if quantity == "score" else 2
     return _html(ours, mine, "results", digits) + _html(paper, theirs, "results reported", digits)
@@ -102,7 +105,7 @@ def _html(table: Frame, caption: str, css: str, digits: int) -> str:
 
 
 def _title(column: str) -> str:
-    return TASKS[column].title if column in TASKS else column
+    return TASKS[column].title if column in TASKS else {"parameters": "parameters (millions)"}.get(column, column)
 
 
 def speedups(speed: Mapping[str, Any]) -> Frame:

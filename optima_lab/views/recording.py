@@ -5,7 +5,7 @@ Everything comes from the records of `optima_lab.records`; what is missing, unfi
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from optima_lab.bandits.policies import make_policy
 from optima_lab.config import TASKS
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.record_checks import check_run, check_whole
-from optima_lab.records import Source, read_json, read_lines
-from optima_lab.views.style import DISPLAY, in_order
+from optima_lab.records import Source, read_json, read_lines, why_stopped
+from optima_lab.views.style import called, in_order
 
 NO_ARM = 255  # in the array of arms: nothing was distilled layer by layer
 RATIOS = ("ratio_kl", "ratio_hidden", "ratio_attention")
@@ -31,7 +31,7 @@ class Track:
 
     round, step: numbers.  arm: index in LABELS, or NO_ARM.  initial: forced plays.  reward (T,), ratio (T, 3), loss
     (T, 4) after the round.  draws, mean, deviation, plays (·, K): absent where the strategy has none.
-    stopped: in which round and step a student's numbers went wrong, and where; empty for one that went on to its end.
+    stopped: 'round 12: …', where a student's numbers went wrong; '' for one that went on to its end.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Track:
     arrays: Arrays
     score: tuple[tuple[int, float], ...] = ()  # (round, score on the dev split), in the task's metric
     notes: tuple[str, ...] = ()
-    stopped: Mapping[str, Any] = field(default_factory=dict)
+    stopped: str = ""
 
     @property
     def rounds(self) -> int:
@@ -127,7 +127,7 @@ def _named(found: Sequence[Track]) -> list[Track]:
     for track in found:
         task = f"{TASKS[track.task].title if track.task in TASKS else track.task} · " if several[0] else ""
         seed = f", seed {track.seed}" if several[1] else ""
-        named.append(replace(track, name=f"{task}{DISPLAY.get(track.strategy, track.strategy)}{seed}"))
+        named.append(replace(track, name=f"{task}{called(track.strategy)}{seed}"))
     return named
 
 
@@ -144,7 +144,7 @@ def _track(source: Source, folder: Path) -> Track:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RecordError(f"{path} must hold the same numbers in every round: {error!r}") from None
     arrays |= _beliefs(about, arrays)
-    stopped = _stopped(folder / "done.json")
+    stopped = why_stopped(folder)
     alone = "only one round is recorded" if len(rows) == 1 else ""
     notes = (_end(folder, about, rows, stopped), _half_written(path), _not_finite(arrays["reward"]), alone)
     strategy, told = about["strategy"], tuple(note for note in notes if note)
@@ -214,19 +214,10 @@ def _scores(folder: Path) -> tuple[tuple[int, float], ...]:
     return tuple((row["round"], float(row["value"])) for row in shown if "round" in row)
 
 
-def _stopped(path: Path) -> dict[str, Any]:
-    """What a done.json says of a student whose numbers went wrong: round, step, where; empty for a sound one."""
-    done = read_json(path) if path.exists() else {}
-    known = done.get("stopped") if isinstance(done, dict) else None
-    if not known or not isinstance(known, dict):
-        return {}
-    return {key: known.get(key, "?") for key in ("round", "step", "where")}
-
-
-def _end(folder: Path, about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], stopped: Mapping[str, Any]) -> str:
+def _end(folder: Path, about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], stopped: str) -> str:
     """Why the record ends before its time, if it does."""
     if stopped:
-        return f"stopped in round {stopped['round']}, step {stopped['step']}: {stopped['where']}"
+        return f"its numbers went wrong and it stopped in {stopped}"
     if (folder / "done.json").exists():
         return ""
     total = _rounds(_config(about))

@@ -89,7 +89,7 @@ function reason(track, i) {
 
 /** What happened in a round, in three short lines: for eyes and for screen readers. */
 function told(track, i) {
-  const end = track.stopped.round ? `stopped in round ${track.stopped.round}: ${track.stopped.where}` : "";
+  const end = track.stopped ? `stopped in ${track.stopped}` : "";
   if (i >= track.count) return [end ? `${track.name} ${end}` : `${track.name} has only ${track.count} rounds`, "", ""];
   const arm = track.arm[i] === NO_ARM ? "nothing" : track.arms[track.arm[i]].label;
   const parts = RATIOS.map((name, r) => `${name} ${say(track.ratio[3 * i + r])}`).join(", ");

@@ -132,7 +132,7 @@ def _facts(track: Track) -> Mapping[str, Any]:
         "metric": TASKS[track.task].metric if track.task in TASKS else "score",
         "score": [list(pair) for pair in track.score],
         "notes": list(track.notes),
-        "stopped": dict(track.stopped),
+        "stopped": track.stopped,
     }
 
 

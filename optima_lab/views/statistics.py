@@ -15,7 +15,7 @@ import pandas as pd
 from optima_lab.bandits.arms import LABELS
 from optima_lab.config import TASKS
 from optima_lab.errors import ConfigError
-from optima_lab.views.style import in_order
+from optima_lab.views.style import DAGGER, called, in_order
 
 if TYPE_CHECKING:
     Frame = Any  # pandas' own types make every selection of rows "DataFrame | Series | …"
@@ -107,8 +107,8 @@ def metric(task: str) -> str:
 def final_scores(evals: Frame, split: str = "test") -> Frame:
     """The last score of every run: strategy, experiment, seed, step, value.
 
-    Runs that ended before their population did (still training, or stopped by a non-finite loss) are left out, as are
-    non-finite scores: `missing` names them.
+    Runs that ended before their population did are left out, as are non-finite scores: `missing` names them. Of a
+    student that was stopped this is the score of its last good state: `stopped` names it.
     """
     scores = evals[(evals["metric"] == "score") & (evals["split"] == split)]
     last = scores.sort_values("step").groupby(["strategy", *REPLICATE], as_index=False).tail(1)
@@ -139,6 +139,22 @@ def missing(frame: Frame, scores: Frame, expected: Sequence[str]) -> list[str]:
     if short:
         notes.append(f"not finished, not drawn: {', '.join(short)}")
     return notes
+
+
+def stopped(frame: Frame, among: Sequence[str] | None = None) -> dict[str, str]:
+    """Students that were stopped since their numbers went wrong: '† Txt stopped in round 12: …' by strategy.
+
+    Any frame of `optima_lab.records` will do; `among` are the strategies that are shown (None: all).
+    """
+    if "stopped" not in frame:
+        return {}
+    found = frame.loc[frame["stopped"].fillna("") != "", ["task", "strategy", "seed", "stopped"]].drop_duplicates()
+    found = found[found["strategy"].isin(among)] if among is not None else found
+    several = frame["task"].nunique() > 1
+    whose = [f"{TASKS[r.task].title}, seed {r.seed}" if several else f"seed {r.seed}" for r in found.itertuples()]
+    found = found.assign(line=[f"{r.stopped} ({who})" for r, who in zip(found.itertuples(), whose, strict=True)])
+    lines = found.groupby("strategy")["line"].agg("; ".join)
+    return {name: f"{DAGGER} {called(name)} stopped in {lines[name]}" for name in in_order(lines.index)}
 
 
 def differences(scores: Frame, against: str = "Img+Txt+Multi") -> Frame:

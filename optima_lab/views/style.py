@@ -7,12 +7,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Protocol
 
 from optima_lab.bandits.arms import LABELS
@@ -67,6 +68,7 @@ FORMATS = ("svg", "png", "pdf")
 LARGE_BYTES = 300_000  # of a picture in a notebook
 # Left to right, top to bottom.
 ORDER = ("None", "KL only", "DIDE", *LABELS, "Random", "OPTIMA", "OPTIMA simple mean", "OPTIMA calibrated")
+DAGGER = "†"
 DISPLAY = {
     "Img+Txt+Multi": "Img+Txt+Multi (LWD)",
     "None": "no distillation",
@@ -136,6 +138,11 @@ def in_order(strategies: Iterable[str]) -> list[str]:
     return sorted(set(strategies), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
+def called(strategy: str, stopped: Container[str] = ()) -> str:
+    """What a strategy is called in figures and tables; those in `stopped` carry a dagger, explained below them."""
+    return DISPLAY.get(strategy, strategy) + (f" {DAGGER}" if strategy in stopped else "")
+
+
 def canvas(size: tuple[float, float] = NARROW, rows: int = 1, columns: int = 1) -> tuple["Figure", list["Axes"]]:
     """An empty figure that pyplot does not know, and its axes row by row. Call inside `style()`."""
     from matplotlib.figure import Figure
@@ -146,7 +153,8 @@ def canvas(size: tuple[float, float] = NARROW, rows: int = 1, columns: int = 1) 
 
 def note(figure: "Figure", lines: Iterable[str]) -> None:
     """Small print under a figure: what is missing, what bars mean, what the paper reports."""
-    text = "\n".join(line for line in lines if line)
+    width = int(14 * figure.get_figwidth())  # characters; only what tells of a stopped student is as long
+    text = "\n".join(fill(line, width) if line.startswith(DAGGER) else line for line in lines if line)
     if text:
         figure.supxlabel(text, x=0.01, ha="left", fontsize=9, color=FAINT)
 

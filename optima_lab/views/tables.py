@@ -6,6 +6,7 @@ Rows are examples, baselines, teacher and strategies; a column is a task.
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,9 +16,9 @@ from optima_lab.config import TASKS
 from optima_lab.errors import RecordError
 from optima_lab.views import statistics
 from optima_lab.views.statistics import Frame
-from optima_lab.views.style import DISPLAY, in_order
+from optima_lab.views.style import DAGGER, DISPLAY, in_order
 
-COLUMNS = ["task", "kind", "name", "mean", "sd", "n"]
+COLUMNS = ["task", "kind", "name", "mean", "sd", "n", "stopped"]
 FILE = "results.csv"
 _NAME, _CELL = 24, 14  # characters: 24 + 4 tasks × 14 = 80
 REPORTED = "Reported in the paper, not measured here: CoCa-Large → CoCa-Tiny12 on the full data; median ± sd of 5 seeds"
@@ -33,7 +34,8 @@ class Summary(Protocol):
 
 
 def results(runs: Frame, experiments: Sequence[Summary]) -> Frame:
-    """One row for each number: task, kind (examples, baseline, teacher, strategy), name, mean, sd (over seeds), n.
+    """One row for each number: task, kind (examples, baseline, teacher, strategy), name, mean, sd (over seeds), n, and
+    which of its runs were stopped since their numbers went wrong ('' for none).
 
     Runs without a finite test score count as missing; scores are in per cent, CIDEr × 100.
     """
@@ -43,10 +45,12 @@ def results(runs: Frame, experiments: Sequence[Summary]) -> Frame:
         for kind, name, values in _facts(summaries):
             rows.append({"task": task, "kind": kind, "name": name} | _spread(values))
         ours = runs[runs["task"] == task]
+        marks = statistics.stopped(ours)
         for name in in_order(ours["strategy"]):
             values = ours.loc[ours["strategy"] == name, "score_test"].astype(float).tolist()
-            rows.append({"task": task, "kind": "strategy", "name": name} | _spread(values))
-    return pd.DataFrame(rows, columns=COLUMNS)
+            known = {"task": task, "kind": "strategy", "name": name, "stopped": marks.get(name, "")}
+            rows.append(known | _spread(values))
+    return pd.DataFrame(rows, columns=COLUMNS).fillna({"stopped": ""})
 
 
 def _facts(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[float]]]:
@@ -81,7 +85,9 @@ def reported(tasks: Sequence[str] = tuple(TASKS), model: str = "CoCa-Tiny12") ->
         for name in ("teacher", "Img+Txt+Multi", "OPTIMA"):
             mean = statistics.paper_score(task, name, model)
             sd = np.nan if name == "teacher" else statistics.paper_score(task, name, model, "sd")
-            rows.append({"task": task, "kind": "reported (paper)", "name": name, "mean": mean, "sd": sd, "n": 5})
+            rows.append(
+                {"task": task, "kind": "reported (paper)", "name": name, "mean": mean, "sd": sd, "n": 5, "stopped": ""}
+            )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -97,14 +103,27 @@ def text(table: Frame) -> str:
         "Reported in the paper, not measured here (CoCa-Large → CoCa-Tiny12, full",
         "data, median ± sd of 5 seeds):",
     ]
-    return "\n".join([head, unit, rule, *ours, "", *_explain(table), "", *about, *paper])
+    return "\n".join(
+        [
+            head,
+            unit,
+            rule,
+            *ours,
+            "",
+            *(part for line in _explain(table) for part in wrap(line, 80)),
+            "",
+            *about,
+            *paper,
+        ]
+    )
 
 
 def _explain(table: Frame) -> list[str]:
     seeds = int(table.loc[table["kind"] == "teacher", "n"].max()) if len(table) else 0
-    if seeds < 2:
-        return ["One seed: no spread. A dash: not recorded."]
-    return [f"Mean ± standard deviation over {seeds} seeds, or over (n) where fewer finished."]
+    many = f"Mean ± standard deviation over {seeds} seeds, or over (n) where fewer finished."
+    stopped = table[table["stopped"] != ""]
+    told = [f"{TASKS[task].title}: {line}." for task, line in zip(stopped["task"], stopped["stopped"], strict=True)]
+    return ["One seed: no spread. A dash: not recorded." if seeds < 2 else many, *told]
 
 
 def html(table: Frame) -> str:
@@ -154,7 +173,8 @@ def _cell(row: Any, seeds: int) -> str:
     digits = 2 if row["kind"].startswith("reported") and np.isfinite(row["sd"]) else 1
     spread = f" ± {row['sd']:.{digits}f}" if np.isfinite(row["sd"]) else ""
     fewer = f" ({row['n']:.0f})" if row["kind"] == "strategy" and row["n"] < seeds else ""
-    return f"{row['mean']:.1f}{spread.replace(' ', '') if fewer else spread}{fewer}"
+    mark = DAGGER if row["stopped"] else ""
+    return f"{row['mean']:.1f}{spread.replace(' ', '') if fewer else spread}{fewer}{mark}"
 
 
 def _head(task: str) -> str:

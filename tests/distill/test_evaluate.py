@@ -126,8 +126,8 @@ def test_greedy_captions_are_those_of_a_naive_loop(queries: int):
     with torch.no_grad():
         coca.text_decoder.text_projection[:, PAD] = 0  # its logit is 0: never the best of 23
         expected = torch.tensor([naive(coca, image[0], TOKENS) for image in images])
-        found = generate(TaskModel(coca, None, 4), images, Words(), TOKENS)
-    assert torch.equal(found, expected)
+        found, plain = (generate(TaskModel(coca, None, 4), images, Words(), TOKENS, plain=p) for p in (False, True))
+    assert torch.equal(found, expected) and torch.equal(plain, expected)
     assert len(found.unique(dim=0)) > 1  # captions differ
 
 
@@ -240,7 +240,7 @@ def test_one_caption_is_written_for_every_picture(monkeypatch):
     data, (student, _), _ = models_of("coco")
     shown = []
 
-    def said(model, images, tokenizer, length):
+    def said(model, images, tokenizer, length, *, plain):
         shown.append(len(images))
         first = [data.test.tokens[2 * picture_number(data, image)] for image in images]
         return torch.from_numpy(np.stack(first))

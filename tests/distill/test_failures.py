@@ -1,6 +1,7 @@
 """A student whose numbers go wrong stops alone, says where, and keeps its last good state."""
 
 import json
+from copy import deepcopy
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from test_trainer import a_teacher, students_of
 from optima_lab.distill import trainer
 from optima_lab.distill.failures import sound
 from optima_lab.distill.resume import Pupils
+from optima_lab.distill.student import _tensors
 from optima_lab.distill.trainer import distill
 
 NAN, INF = float("nan"), float("inf")
@@ -134,3 +136,23 @@ def test_a_stopped_student_stays_stopped_when_a_run_goes_on():
     (other,) = students_of("img", settings, data, teacher)
     Pupils([other]).load_state_dict(Pupils([student]).state_dict())
     assert other.stopped == student.stopped
+
+
+def test_the_state_before_a_round_can_be_gone_back_to_twice():
+    """What follows the first return (the round gone through again) leaves parameters and moments of it alone."""
+    settings, data = config(steps=8), task_data()
+    teacher = a_teacher(settings, data)
+    (student,) = students_of("img+txt+multi", settings, data, teacher)
+    for step, _ in distill(settings, teacher, [student], data):
+        if step == 6:
+            break
+    expected = [*_tensors({name: deepcopy(part.state_dict()) for name, part in student.parts().items()})]
+    before = weights(student)
+    student.choose()
+    for _ in range(2):
+        student.optimizer.step()
+        assert any(not torch.equal(ours, theirs) for ours, theirs in zip(weights(student), before, strict=True))
+        student.go_back()
+        found = [*_tensors({name: part.state_dict() for name, part in student.parts().items()})]
+        for ours, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=0)

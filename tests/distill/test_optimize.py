@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small import config
 from torch import nn
 from torch.optim import SGD
 
@@ -58,7 +59,7 @@ def test_gradients_do_not_add_up_over_updates():
 def test_the_first_step_of_adamw_by_hand():
     # Adam's first step is lr · sign(g): 1 − 0.1. The matrix decays before it: 1 − 0.1 · 0.5 = 0.95.
     model = Two()
-    optimizer = build_optimizer("adamw", [(model, 0.1)], weight_decay=0.5)
+    optimizer = build_optimizer(config(optimizer="adamw", weight_decay=0.5), [(model, 0.1)])
     update(optimizer, 3 * model.matrix.sum() + model.vector.sum(), 1.0, 0.0)
     torch.testing.assert_close(model.matrix.detach(), torch.full((2, 1), 0.85))
     torch.testing.assert_close(model.vector.detach(), torch.full((2,), 0.9))
@@ -67,7 +68,7 @@ def test_the_first_step_of_adamw_by_hand():
 def test_the_first_step_of_adafactor_by_hand():
     # β2 is 0 at the first step: g / |g| = 1. Momentum starts from zero: 0.1 of it. 1 − 0.1 · 0.5 − 0.1 · 0.1 = 0.94.
     model = Two()
-    optimizer = build_optimizer("adafactor", [(model, 0.1)], weight_decay=0.5)
+    optimizer = build_optimizer(config(optimizer="adafactor", weight_decay=0.5), [(model, 0.1)])
     update(optimizer, 3 * model.matrix.sum() + model.vector.sum(), 1.0, 0.0)
     torch.testing.assert_close(model.matrix.detach(), torch.full((2, 1), 0.94))
     torch.testing.assert_close(model.vector.detach(), torch.full((2,), 0.99))
@@ -82,7 +83,7 @@ def test_many_steps_stay_finite_and_go_down(name: str):
     model = nn.Linear(32, 32)
     x, y = torch.randn(64, 32), torch.randn(64, 32)
     x[:, 0] = 0.0
-    optimizer = build_optimizer(name, [(model, 1e-2)], weight_decay=0.1)
+    optimizer = build_optimizer(config(optimizer=name, weight_decay=0.1), [(model, 1e-2)])
     losses = []
     for step in range(1, 31):
         loss = (model(x) - y).square().mean()
@@ -96,7 +97,7 @@ def test_many_steps_stay_finite_and_go_down(name: str):
 def test_what_has_no_gradient_keeps_its_value_and_its_moments(name: str):
     """As W^i of modules outside the arm do: neither decay nor old momentum moves them."""
     a, b = nn.Linear(4, 4), nn.Linear(4, 4)
-    optimizer = build_optimizer(name, [(a, 0.1), (b, 0.1)], weight_decay=0.5)
+    optimizer = build_optimizer(config(optimizer=name, weight_decay=0.5), [(a, 0.1), (b, 0.1)])
     update(optimizer, sum(p.square().sum() for m in (a, b) for p in m.parameters()), 1.0, 1.0)
     kept = [p.detach().clone() for p in b.parameters()]
     moments = [{k: torch.as_tensor(v).clone() for k, v in optimizer.state[p].items()} for p in b.parameters()]
@@ -112,7 +113,7 @@ def test_what_has_no_gradient_keeps_its_value_and_its_moments(name: str):
 
 def test_every_module_has_its_own_peak():
     model, head = Two(), Two()
-    optimizer = build_optimizer("adamw", [(model, 0.1), (head, 0.01)], weight_decay=0.5)
+    optimizer = build_optimizer(config(optimizer="adamw", weight_decay=0.5), [(model, 0.1), (head, 0.01)])
     update(optimizer, sum(p.sum() for m in (model, head) for p in m.parameters()), 0.5, 0.0)
     found = {(g["params"][0].ndim, g["peak_lr"]): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups}
     assert found == {(2, 0.1): (0.05, 0.5), (1, 0.1): (0.05, 0.0), (2, 0.01): (0.005, 0.5), (1, 0.01): (0.005, 0.0)}
@@ -121,5 +122,5 @@ def test_every_module_has_its_own_peak():
 def test_frozen_parameters_are_left_out():
     model = Two()
     model.matrix.requires_grad_(False)
-    optimizer = build_optimizer("adamw", [(model, 0.1)], weight_decay=0.5)
+    optimizer = build_optimizer(config(optimizer="adamw", weight_decay=0.5), [(model, 0.1)])
     assert [p.ndim for g in optimizer.param_groups for p in g["params"]] == [1]

@@ -35,6 +35,24 @@ def test_the_walk_is_open_clips_forward(queries: int, correct_cls_mask: bool):
         assert trace.image_tokens.shape == (4, queries or 4, WIDTH)  # 2 × 2 patches without the class token
 
 
+@pytest.mark.parametrize("correct_cls_mask", [True, False])
+def test_cutting_off_common_padding_changes_nothing(correct_cls_mask: bool):
+    """Down to the longest text and one column more; the features, and all that masks let through."""
+    model = coca()
+    model.text.correct_cls_mask = correct_cls_mask
+    images, tokens = pictures(3), sentences(3, 6, 5)
+    with torch.no_grad():
+        whole, cut = (walk(model, images, each, collect=every_layer(model)) for each in (tokens, tokens[:, :7]))
+    torch.testing.assert_close(cut.text_feature, whole.text_feature, **CLOSE)
+    assert tokens.shape[1] == TOKENS > 7
+    for module in ("text", "decoder"):
+        for kind, mask in (("hidden", "token_mask"), ("attention", "pair_mask")):
+            kept, all = getattr(cut, mask)[module], getattr(whole, mask)[module]
+            assert kept.sum() == all.sum()
+            for ours, theirs in zip(getattr(cut, kind)[module], getattr(whole, kind)[module], strict=True):
+                torch.testing.assert_close(ours[kept], theirs[all], **CLOSE)
+
+
 def test_the_walk_is_open_clips_forward_for_gradients_too():
     model, images, tokens = coca(), pictures(3), sentences(9, 4, 6)
     theirs = model(images[:, 0], tokens, output_labels=False)["logits"].square().mean()

@@ -48,7 +48,7 @@ def test_reward_design_draws_scores_and_differences(runs: pd.DataFrame) -> None:
     rows = [label.get_text() for label in left.get_yticklabels()]
     kl = rows.index("reward: KL only (r_KD)")
     texts = {round(text.get_position()[1]): text.get_text() for text in right.texts}
-    assert texts[kl] == "-2.0" and texts[rows.index("reward: hidden and attention only (r_LWD)")] == "-3.0"
+    assert texts[kl] == "−2.0" and texts[rows.index("reward: hidden and attention only (r_LWD)")] == "−3.0"
     assert {round(text.get_position()[1]): text.get_text() for text in left.texts}[kl] == "72.0"
     assert "not recorded: LWD, attention after softmax" in small_print(figure)
 
@@ -64,7 +64,7 @@ def test_first_plays_and_round_length_have_a_panel_each(runs: pd.DataFrame) -> N
 @pytest.mark.parametrize("draw", [ablations.halflife, ablations.reward_design, ablations.first_plays_and_round_length])
 def test_nothing_recorded_is_said_and_one_seed_has_no_spread(draw, runs: pd.DataFrame) -> None:
     empty = draw(runs[:0])
-    assert "no finished run" in " ".join(text.get_text() for axes in empty.axes for text in axes.texts)
+    assert "no seed has finished all" in " ".join(text.get_text() for axes in empty.axes for text in axes.texts)
     one = draw(runs[runs["seed"] == 0])
     assert "one seed: no spread" in small_print(one)
     assert not any(axes.collections for axes in one.axes), "no band"
@@ -74,3 +74,28 @@ def test_runs_that_did_not_finish_are_not_drawn(runs: pd.DataFrame) -> None:
     stopped = runs.assign(done=runs["own"].map(lambda own: own != {"decay": 0.5}))
     line = next(line for line in ablations.halflife(stopped).axes[0].lines if line.get_label() == "OPTIMA")
     assert len(np.asarray(line.get_xdata(), float)) == 5
+
+
+def test_stopped_runs_are_marked_by_their_settings(runs: pd.DataFrame) -> None:
+    spoilt = runs.assign(stopped=np.where((runs["reward"] == "kl") & (runs["seed"] == 1), "round 3: train loss: x", ""))
+    figure = ablations.reward_design(spoilt)
+    names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert [name for name in names if "†" in name] == ["reward: KL only (r_KD) †"]
+    told = "† optima reward=kl stopped in round 3: train loss: x (seed 1)"
+    assert told in small_print(figure)
+    assert told in small_print(ablations.halflife(spoilt)) and "†" not in small_print(ablations.halflife(runs))
+
+
+def test_means_are_never_of_different_seeds(runs: pd.DataFrame) -> None:
+    """A second seed that has the preset's own γ alone, and is far better, lifts no single point."""
+    only = runs["own"].map(lambda own: not own) & (runs["strategy"] != "OPTIMA simple mean")
+    short = runs[(runs["seed"] == 0) | only].assign(score_test=lambda r: r["score_test"] + 9.0 * r["seed"])
+    for draw, name in ((ablations.halflife, "OPTIMA"), (ablations.first_plays_and_round_length, "OPTIMA")):
+        figure = draw(short)
+        line = next(line for line in figure.axes[0].lines if line.get_label() == name)
+        assert np.asarray(line.get_ydata(), float).max() == 74
+        assert "left out: 1 of 2 seeds" in small_print(figure)
+        level = next(line for line in figure.axes[0].lines if line.get_label() == "Img+Txt+Multi (LWD)")
+        assert set(np.asarray(level.get_ydata(), float)) == {70.0}
+    left = ablations.reward_design(short).axes[0]
+    assert {text.get_text() for text in left.texts} == {"74.0", "72.0", "71.0", "69.0", "70.0"}

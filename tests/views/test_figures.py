@@ -121,6 +121,29 @@ def test_an_unfinished_run_is_named_and_not_drawn(three: Records) -> None:
     assert [len(line.get_ydata()) for line in dots] == [3, 2, 3]
 
 
+WHY = "round 12: gradient of head.classifier.weight: overflow of bfloat16"
+
+
+def test_a_student_that_was_stopped_is_marked_where_it_is_shown(one: Records) -> None:
+    evals = one.evals.assign(stopped=np.where(one.evals["strategy"] == "Img+Txt+Multi", WHY, ""))
+    told = f"† Img+Txt+Multi (LWD) stopped in {WHY} (seed 0)"
+    figure = figures.arms_compared(evals)
+    names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert [name for name in names if "†" in name] == ["Img+Txt+Multi (LWD) †"]
+    assert told in " ".join(small_print(figure).split())
+    figure = figures.generalization(evals)
+    assert figure.axes[0].get_legend_handles_labels()[1] == ["Img+Txt+Multi (LWD) †", "OPTIMA"]
+    assert told in " ".join(small_print(figure).split())
+    assert "†" not in small_print(figures.module_contribution(evals)), "it is not shown there"
+    figure = figures.module_contribution(evals.assign(stopped=WHY))
+    assert [tick.get_text().split("\n")[0] for tick in figure.axes[0].get_xticklabels()] == [
+        "Img †",
+        "Txt †",
+        "Multi †",
+    ]
+    assert max(map(len, small_print(figure).splitlines())) <= 90, "long lines are wrapped"
+
+
 def test_two_tasks_in_one_figure_are_refused(one: Records, three: Records) -> None:
     with pytest.raises(ConfigError, match="a figure shows one task"):
         figures.module_contribution(pd.concat([one.evals, three.evals]))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from optima_lab.bandits.arms import LABELS
-from optima_lab.views import claims, evidence, ledger
+from optima_lab.views import claims, evidence, evidence_bandit, ledger
 from optima_lab.views.claims import CLAIMS
 from optima_lab.views.evidence import Recorded
 from optima_lab.views.inference import FAILS, HOLDS, UNKNOWN
@@ -161,3 +161,14 @@ def test_modules_spared_by_hand() -> None:
     assert np.allclose(found["value"].astype(float), 2 / 3)
     assert verdict("no_extra_cost", planted.recorded({}, rounds=rounds)) == HOLDS
     assert set(LABELS) >= {"Txt"}
+
+
+def test_facts_are_means_over_the_same_seeds() -> None:
+    """A second seed that has nothing but the preset's own γ, and is far better, does not make that one the best."""
+    runs = planted.runs({"decay=0.5": 2.0, "Txt": 1.0}, 2, ("vqa",), scatter=0)
+    short = runs[(runs["seed"] == 0) | (runs["own"].map(len) == 0) & (runs["strategy"] != "Txt")]
+    scores = short["score_test"] + 9.0 * short["seed"]
+    recorded = Recorded(short.assign(score_test=scores), planted.rounds(seeds=2, tasks=("vqa",)), planted.evals({}, 2))
+    facts = evidence_bandit.facts(recorded).loc["VQA"]
+    assert facts["best half-life (plays)"] == "1.0"
+    assert facts["best fixed arm"] == "Txt (71.0)"

@@ -23,7 +23,8 @@ def test_the_page_says_every_claim_its_verdict_and_how_it_was_judged(rows: pd.Da
     page = ledger_page.save(table, rows, tmp_path / "claims", "asked: <b>")
     text = page.read_text()
     for claim in CLAIMS:
-        assert f'id="{claim.name}"' in text and f'href="#{claim.name}"' in text
+        assert f'</summary><div id="{claim.name}">' in text, "a link into closed details opens them"
+        assert f'href="#{claim.name}"' in text
     assert "✓ holds" in text and "? cannot tell" in text and "asked: &lt;b&gt;" in text
     assert "flipping the signs" in text and "Holm" in text
     assert "default-src 'none'" in text and "<script" not in text
@@ -74,4 +75,14 @@ def test_the_figure_draws_each_deciding_difference_with_its_interval(rows: pd.Da
     assert float(drawn[0].lines[0].get_xdata()[0]) == pytest.approx(row["effect"])
     ends = drawn[0].lines[2][0].get_segments()[0][:, 0]
     assert sorted(ends) == pytest.approx([row["low"], row["high"]])
+    texts = [text.get_text() for text in axes.texts]
+    assert texts.count("n = 12") == len(labels)
+    assert "OPTIMA beats random arms (Fig. 3)" in texts, "every group is headed by its claim"
     assert "no claim about scores" in ledger_page.score_differences(rows[:0]).axes[0].texts[0].get_text()
+
+
+@pytest.mark.parametrize(("far", "scale"), [(0.0, "linear"), (60.0, "symlog")])
+def test_the_axis_says_where_it_is_no_longer_linear(far: float, scale: str, rows: pd.DataFrame) -> None:
+    axes = ledger_page.score_differences(rows.assign(high=rows["high"] + far)).axes[0]
+    assert axes.get_xscale() == scale
+    assert ("logarithmic beyond ±2" in axes.get_xlabel()) == (scale == "symlog")

@@ -89,6 +89,7 @@ def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "replay.html").exists()
 
 
+@pytest.mark.slow  # at smoke size `make check` looks at every executed notebook
 def test_the_executed_notebook_of_a_long_record_is_small_and_keeps_its_widget(tmp_path: Path) -> None:
     names = ("img", "random", "optima")
     played.finish(tmp_path / "runs", preset("vqa", "smoke"), *names, rounds=1000)

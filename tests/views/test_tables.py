@@ -33,6 +33,24 @@ def test_text_fits_80_columns_and_keeps_the_paper_apart(one: Records, three: Rec
     assert lines[0].split() == ["VQA", "NLVR2"]
 
 
+def test_a_stopped_student_is_marked_in_its_cell_and_told_below(one: Records, three: Records) -> None:
+    runs = pd.concat([one.runs, three.runs])
+    runs["stopped"] = np.where(
+        (runs["strategy"] == "OPTIMA") & (runs["task"] == "nlvr2") & (runs["seed"] > 0),
+        "round 12: gradient of head.classifier.weight: overflow of bfloat16",
+        "",
+    )
+    table = tables.results(runs, [*one.experiments, *three.experiments])
+    text, html = tables.text(table), tables.html(table)
+    line = next(line for line in text.splitlines() if line.startswith("OPTIMA "))
+    assert [cell.endswith("†") for cell in line.split()[1:]] == [False, False, False, True]
+    told = (
+        "NLVR2: † OPTIMA stopped in round 12: gradient of head.classifier.weight: overflow of bfloat16 (seed 1); round"
+    )
+    assert told in " ".join(text.split()) and told in html
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_what_is_not_finite_counts_as_missing(one: Records) -> None:
     runs = one.runs.assign(score_test=np.nan)
     table = tables.results(runs, one.experiments)

@@ -1,0 +1,105 @@
+"""What the step benchmarks share: models and data of laptop size, and times taken in turns.
+
+Weights are random (time does not depend on them); pictures and texts are the embedded world's.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import torch
+
+from optima_lab.config import Config, preset
+from optima_lab.data.corpus import TaskData, load, locate
+from optima_lab.distill.models import TaskModel, build, for_task, size
+from optima_lab.distill.strategies import parse_strategies
+from optima_lab.distill.student import Student, make_student
+from optima_lab.distill.teacher import new_student
+from optima_lab.distill.trainer import distill
+
+LWD = "img+txt+multi"
+ARMS = ("img", "txt", "multi", "img+txt", "img+multi", "txt+multi", LWD)
+ENDLESS = 10**6
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A task's data and an untrained teacher; `config` may differ from the preset's."""
+
+    config: Config
+    data: TaskData
+    teacher: TaskModel
+
+    def students(self, names: str, seed: int = 0) -> list[Student]:
+        """New students of the strategies `names`."""
+        c = self.config
+        base = build(size(c, "base", self.data.tokenizer.vocab_size), 2)
+        strategies = parse_strategies(names, c)
+        return [make_student(c, s, new_student(c, base, self.data, seed), self.teacher) for s in strategies]
+
+    def rounds(self, names: str, **changes: Any) -> Iterator[Any]:
+        """The trainer itself, a round at every `next`."""
+        setting = replace(self, config=replace(self.config, steps=ENDLESS, **changes))
+        return distill(setting.config, setting.teacher, setting.students(names), setting.data)
+
+
+@lru_cache(maxsize=1)
+def _data(task: str) -> TaskData:
+    config = preset(task, scenes=600)
+    with tempfile.TemporaryDirectory() as folder:
+        return load(config, locate(config, Path(folder)))[0]
+
+
+def laptop(task: str = "vqa", **changes: Any) -> Setting:
+    """The laptop's shapes and batches, or some of them changed."""
+    config, data = preset(task, **changes), _data(task)
+    shape = size(config, "teacher", data.tokenizer.vocab_size)
+    teacher = for_task(build(shape, 1), shape, data.task.pictures, len(data.classes), 3)
+    return Setting(config, data, teacher.eval().requires_grad_(False))
+
+
+def in_turns(runs: Mapping[str, Callable[[], object]], repeats: int, warm: int = 2) -> dict[str, list[float]]:
+    """Seconds of every run, `repeats` times, one after the other: what disturbs the machine disturbs them alike."""
+    for run in [*runs.values()] * warm:
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Turn by turn."""
+    return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+
+def line(what: str, values: Sequence[float], most: float | None = None, unit: str = "") -> None:
+    """Print a median with the middle half of the values, and whether it is at most what is wanted."""
+    low, middle, high = quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
+    goal = "" if most is None else f"  wanted <= {most:.2f}: {'yes' if round(middle, 2) <= most else 'NO'}"
+    print(f"{what:58s} {middle:8.2f}{unit}  {low:.2f} … {high:.2f}{goal}", flush=True)
+
+
+def milliseconds(values: Sequence[float], steps: int = 1) -> float:
+    """The median, a step."""
+    return 1000 * median(values) / steps
+
+
+def options(about: str | None) -> argparse.Namespace:
+    """`--threads`, `--repeats`, `--runs`; the threads are set."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1, help="of every process, as `make figures` has them")
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--runs", default="runs", help="records to take OPTIMA's arms from")
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    return chosen
