@@ -68,7 +68,8 @@ check: $(READY) ## what .ci/run calls: format, lint, types, figures at smoke siz
 	$(PYTHON) -m ruff check --quiet .
 	$(PYTHON) -m pyright --pythonpath "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-		$(PYTHON) -m optima_lab figures --tasks all --preset smoke --runs "$$folder/runs" --figures "$$folder/figures"
+		$(PYTHON) -m optima_lab figures --tasks all --preset smoke --runs "$$folder/runs" --figures "$$folder/figures" && \
+		! find "$$folder/figures" -name "*.ipynb" -size +1000000c | sed "s/$$/ is larger than 1 MB/" | grep .
 	$(TESTS)
 
 format: $(READY) ## rewrite Python and notebooks in the project's format

@@ -25,7 +25,7 @@ from optima_lab.data.tokens import SentencePieceTokenizer
 from optima_lab.distill.strategies import default_strategies, parse_strategies
 from optima_lab.errors import OptimaError
 from optima_lab.experiment import configurations, open_experiments, parse_changes
-from optima_lab.views import statistics, tables
+from optima_lab.views import replay, statistics, tables, widgets
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,12 @@ def run_folder(folder: Path) -> None:
     config = asdict(preset("vqa", "smoke"))
     for number, name in enumerate(("Img", "OPTIMA", "Img+Txt+Multi")):
         about = {"strategy": name, "arm": name if "I" in name[:2] else "", "config": config}
+        about |= {"policy": "optima" if name == "OPTIMA" else "", "parameters": {}, "reward": "all"}
         with records.Writer(place / f"s{number}", about) as writer:
             writer.append("rounds", [_round(n, n % 7) for n in range(1, 13)])
             writer.append("steps", [{"step": n, "train": 1 / n, "kl": None, "lr": 1e-3} for n in range(1, 25)])
             for metric in ("score", "prediction_loss", "kl"):
-                line = {"metric": metric, "value": 1.5}
+                line = {"metric": metric, "value": 1.5, "round": 4}
                 writer.append("evals", [{"step": n, "split": s, **line} for n in (8, 24) for s in ("dev", "test")])
             writer.flush()
         stopped = {"round": 3, "where": "train loss: not a number (float32)"} if number == 1 else {}
@@ -171,7 +172,10 @@ def run_folder(folder: Path) -> None:
 
 def _round(number: int, arm: int) -> dict[str, Any]:
     vectors = {key: [number / 100 + k for k in range(7)] for key in records.VECTORS}
-    return {"round": number, "step": 2 * number, "arm": LABELS[arm], "initial": number < 8, "reward": 0.1, **vectors}
+    ratios = dict.fromkeys(("ratio_kl", "ratio_hidden", "ratio_attention"), 0.1)
+    losses = {f"probe_{name}": 1 / number for name in ("train", "kl", "hidden", "attention")}
+    line = {"round": number, "step": 2 * number, "arm": LABELS[arm], "initial": number < 8, "reward": 0.1}
+    return line | vectors | ratios | losses
 
 
 def _frames(folder: Path, _: Mutator) -> None:
@@ -194,6 +198,15 @@ def _frames(folder: Path, _: Mutator) -> None:
     statistics.initial_rounds(rounds, "OPTIMA")
     statistics.frequency(rounds, "OPTIMA")
     statistics.mean_against_score(rounds, evals)
+
+
+def _replay(folder: Path, _: Mutator) -> None:
+    about = replay.replay(folder / "runs").about  # raises nothing: what is wrong is said in the widget's place
+    told = [about.get("message", ""), *about.get("problems", ()), *(n for t in about["tracks"] for n in t["notes"])]
+    assert all(isinstance(text, str) for text in told) and bool(about["tracks"]) != bool(told[0])
+    widgets.plain(about).encode()
+    with contextlib.suppress(OptimaError):
+        assert "<!--" not in replay.write_page(folder / "runs", folder / "replay.html").read_text()
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
@@ -315,6 +328,7 @@ TARGETS = {
     "strategies": Target(nothing, _strategies),
     "command": Target(nothing, _command),
     "run_folder": Target(run_folder, _frames),
+    "replay": Target(run_folder, _replay),
     "checkpoint": Target(_save, _load),
     "resume": Target(_keep, _resume),
     "notebook": Target(_notebook, _parameters, "*.ipynb"),

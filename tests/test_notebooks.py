@@ -225,7 +225,8 @@ def test_the_papers_notebooks_run_at_smoke_size(tmp_path: Path, monkeypatch: pyt
     places = {"runs": tmp_path / "runs", "figures": tmp_path / "figures"}
     given = {"task": "snli_ve", "preset": "smoke", "strategies": "none,img+txt+multi,optima", **places}
     for path in NOTEBOOKS[:4]:
-        execute(path, tmp_path / "figures" / "snli_ve" / path.name, given)
+        done = execute(path, tmp_path / "figures" / "snli_ve" / path.name, given)
+        assert done.stat().st_size < 1_000_000, path.name
     assert len(list((tmp_path / "runs" / "snli_ve").iterdir())) == 1
     drawn = {name for path in NOTEBOOKS[:4] for cell in json.loads(path.read_text())["cells"] for name in names(cell)}
     assert drawn >= {

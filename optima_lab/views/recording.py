@@ -4,6 +4,7 @@ Everything comes from the records of `optima_lab.records`; what is missing, unfi
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from optima_lab.bandits.arms import LABELS
 from optima_lab.bandits.policies import make_policy
 from optima_lab.config import TASKS
 from optima_lab.errors import ConfigError, RecordError
+from optima_lab.record_checks import check_run, check_whole
 from optima_lab.records import Source, read_json, read_lines, why_stopped
 from optima_lab.views.style import called, in_order
 
@@ -29,6 +31,7 @@ class Track:
 
     round, step: numbers.  arm: index in LABELS, or NO_ARM.  initial: forced plays.  reward (T,), ratio (T, 3), loss
     (T, 4) after the round.  draws, mean, deviation, plays (·, K): absent where the strategy has none.
+    stopped: 'round 12: …', where a student's numbers went wrong; '' for one that went on to its end.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Track:
     arrays: Arrays
     score: tuple[tuple[int, float], ...] = ()  # (round, score on the dev split), in the task's metric
     notes: tuple[str, ...] = ()
+    stopped: str = ""
 
     @property
     def rounds(self) -> int:
@@ -78,9 +82,19 @@ def places(path: Path) -> list[Place]:
 
 
 def _place(folder: Path) -> Place:
-    known = sorted(file.parent for file in folder.glob("*/run.json"))
-    seeds = [int(read_json(run / "run.json").get("config", {}).get("seed", 0)) for run in known[:1]]
-    return Place(folder, seeds[0], tuple(run.name for run in known))
+    """With the seed of its first run that can be read; of the others `tracks` will say why they cannot."""
+    known, seed = sorted(file.parent for file in folder.glob("*/run.json")), None
+    for run in known:
+        with suppress(RecordError):
+            seed = _config(check_run(read_json(run / "run.json"), run)).get("seed")
+            break
+    return Place(folder, seed if isinstance(seed, int) else 0, tuple(run.name for run in known))
+
+
+def _config(about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A run's configuration, as far as it is one."""
+    known = about.get("config")
+    return known if isinstance(known, dict) else {}
 
 
 def tracks(experiments: Sequence[Source]) -> tuple[list[Track], list[str]]:
@@ -118,30 +132,23 @@ def _named(found: Sequence[Track]) -> list[Track]:
 
 
 def _track(source: Source, folder: Path) -> Track:
-    if not (folder / "run.json").exists():
-        raise RecordError(f"no such run: {folder} has no run.json")
-    about = read_json(folder / "run.json")
+    if folder.is_symlink() or not (folder / "run.json").exists():
+        raise RecordError(f"no such run: {folder} has no run.json of its own")
+    about = check_run(read_json(folder / "run.json"), folder / "run.json")
     path = folder / "rounds.jsonl"
     rows = read_lines(path)
     if not rows:
         raise RecordError(f"{about['strategy']}: no round is recorded yet in {path}")
     try:
         arrays = _columns(rows) | _vectors(rows)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RecordError(f"{path} must hold the same numbers in every round: {error!r}") from None
     arrays |= _beliefs(about, arrays)
     stopped = why_stopped(folder)
-    stopped = f"stopped, its numbers went wrong in {stopped}" if stopped else ""
-    notes = (
-        _unfinished(folder, about, rows),
-        stopped,
-        _half_written(path),
-        _not_finite(arrays["reward"]),
-        _alone(rows),
-    )
-    return Track(
-        about["strategy"], source.task, source.seed, about["strategy"], about, arrays, _scores(folder), _said(notes)
-    )
+    alone = "only one round is recorded" if len(rows) == 1 else ""
+    notes = (_end(folder, about, rows, stopped), _half_written(path), _not_finite(arrays["reward"]), alone)
+    strategy, told = about["strategy"], tuple(note for note in notes if note)
+    return Track(strategy, source.task, source.seed, strategy, about, arrays, _scores(folder), told, stopped)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -182,7 +189,7 @@ def _beliefs(about: Mapping[str, Any], arrays: Arrays) -> dict[str, np.ndarray]:
     try:
         policy = make_policy(about.get("policy", ""), **about.get("parameters", {}))
         state = policy.init(len(LABELS), 1, np.random.default_rng(0))
-    except ConfigError:
+    except (ConfigError, TypeError, ValueError):  # no policy, or none with these parameters
         return {}
     mean, deviation = (np.full((len(arrays["round"]) + 1, len(LABELS)), np.nan) for _ in range(2))
     for number in range(len(mean)):
@@ -201,18 +208,27 @@ def _beliefs(about: Mapping[str, Any], arrays: Arrays) -> dict[str, np.ndarray]:
 
 
 def _scores(folder: Path) -> tuple[tuple[int, float], ...]:
-    rows = [row for row in read_lines(folder / "evals.jsonl") if (row["split"], row["metric"]) == ("dev", "score")]
-    return tuple((int(row["round"]), float(row["value"])) for row in rows)
+    path = folder / "evals.jsonl"
+    rows = [check_whole(row, "evals", path) for row in read_lines(path)]
+    shown = [row for row in rows if (row["split"], row["metric"]) == ("dev", "score") and row["value"] is not None]
+    return tuple((row["round"], float(row["value"])) for row in shown if "round" in row)
 
 
-def _unfinished(folder: Path, about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def _end(folder: Path, about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], stopped: str) -> str:
+    """Why the record ends before its time, if it does."""
+    if stopped:
+        return f"its numbers went wrong and it stopped in {stopped}"
     if (folder / "done.json").exists():
         return ""
-    config = about.get("config", {})
-    total = int(config.get("steps", 0)) // max(1, int(config.get("round_steps", 1)))
-    return (
-        f"still training, or stopped: {rows[-1]['round']} {f'of {total} ' if total else ''}rounds are recorded so far"
-    )
+    total = _rounds(_config(about))
+    of = f"of {total} " if total else ""
+    return f"still training, or stopped: {rows[-1]['round']} {of}rounds are recorded so far"
+
+
+def _rounds(config: Mapping[str, Any]) -> int:
+    """How many rounds a whole run has; 0 where its configuration does not say."""
+    steps, each = config.get("steps"), config.get("round_steps")
+    return steps // each if isinstance(steps, int) and isinstance(each, int) and each > 0 else 0
 
 
 def _half_written(path: Path) -> str:
@@ -225,14 +241,6 @@ def _half_written(path: Path) -> str:
 def _not_finite(reward: np.ndarray) -> str:
     count = int((~np.isfinite(reward)).sum())
     return f"{count} of {len(reward)} rewards are not finite numbers: gaps" if count else ""
-
-
-def _alone(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "only one round is recorded" if len(rows) == 1 else ""
-
-
-def _said(notes: Sequence[str]) -> tuple[str, ...]:
-    return tuple(note for note in notes if note)
 
 
 def fit(found: Sequence[Track], wanted: Sequence[int], limit_bytes: int) -> list[Track]:

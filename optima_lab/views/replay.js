@@ -6,7 +6,10 @@ const LOSSES = ["train", "KL", "hidden", "attention"];
 const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
 const SPEEDS = [1, 2, 5, 10, 30, 60, 200, 1000, 5000];
 
-/** Runs with their arrays: `round.length` rows; mean, deviation and plays have one row more, of K numbers each. */
+/**
+ * Runs with their arrays: `count` rows; mean, deviation and plays have one row more, of K numbers each. `axis` holds the
+ * rounds of the common timeline: those of the longer of two runs.
+ */
 function openTracks(about, view) {
   const arrays = decode(about.layout, view);
   return about.tracks.map((facts, number) => {
@@ -16,6 +19,7 @@ function openTracks(about, view) {
       if (Number(owner) === number) track[column] = array;
     }
     track.count = track.round.length;
+    track.axis = track.round;
     return Object.assign(track, ranges(track));
   });
 }
@@ -58,6 +62,9 @@ function allShares(track, edges) {
   return { windows: shares, most: Math.max(0.3, ...shares.map((each) => Math.max(...each))) };
 }
 
+/** The timeline's scale in a box: from row 0 to the last. */
+const timeline = (track, box) => scale(0, track.axis.length, box.x, box.x + box.w);
+
 const best = (values) => values.reduce((a, value, k) => (Number.isFinite(value) && !(value <= values[a]) ? k : a), 0);
 
 /** Why this arm: one plain sentence. */
@@ -82,13 +89,14 @@ function reason(track, i) {
 
 /** What happened in a round, in three short lines: for eyes and for screen readers. */
 function told(track, i) {
-  if (i >= track.count) return [`${track.name} has only ${track.count} rounds`, "", ""];
+  const end = track.stopped ? `stopped in ${track.stopped}` : "";
+  if (i >= track.count) return [end ? `${track.name} ${end}` : `${track.name} has only ${track.count} rounds`, "", ""];
   const arm = track.arm[i] === NO_ARM ? "nothing" : track.arms[track.arm[i]].label;
   const parts = RATIOS.map((name, r) => `${name} ${say(track.ratio[3 * i + r])}`).join(", ");
   const used = { kl: "the KL ratio alone", layers: "hidden and attention ratios" }[track.variant] ?? "three ratios";
   return [
     `Round ${track.round[i]} (step ${track.step[i]}): ${arm}`,
-    reason(track, i),
+    end && i === track.count - 1 ? `Its numbers went wrong: ${end}.` : reason(track, i),
     `Reward ${say(track.reward[i])}, from ${used}: ${parts}.`,
   ];
 }
@@ -217,9 +225,8 @@ function drawLayer(context, look, boxes, track) {
   const K = track.arms.length;
   const { mean, heat, loss } = boxes;
   const forced = track.initial.reduce((last, flag, i) => (flag ? i + 1 : last), 0);
-  const over = (box) => scale(0, track.count, box.x, box.x + box.w);
   if (track.mean) {
-    const x = over(mean);
+    const x = timeline(track, mean);
     const y = scale(track.low, track.high, mean.y + mean.h, mean.y);
     context.fillStyle = look.soft;
     context.fillRect(mean.x, mean.y, x(forced) - mean.x, mean.h);
@@ -231,7 +238,7 @@ function drawLayer(context, look, boxes, track) {
     });
   }
   track.shares.windows.forEach((shares, w) => drawWindow(context, look, heat, track, w, shares));
-  const x = over(loss);
+  const x = timeline(track, loss);
   const y = scale(0, track.worst, loss.y + loss.h, loss.y);
   LOSSES.forEach((_, l) => {
     context.strokeStyle = look.ink;
@@ -243,7 +250,7 @@ function drawLayer(context, look, boxes, track) {
 }
 
 function drawWindow(context, look, box, track, w, shares, until = track.edges[w + 1]) {
-  const x = scale(0, track.count, box.x, box.x + box.w);
+  const x = timeline(track, box);
   const tall = box.h / shares.length;
   const deep = look.dark ? "#8ab4f8" : "#08306b";
   shares.forEach((value, k) => {
@@ -256,7 +263,7 @@ function drawWindow(context, look, box, track, w, shares, until = track.edges[w 
 function drawSeries(context, look, boxes, track, i, layer, ratio) {
   const { mean, heat, loss } = boxes;
   const now = Math.min(i + 1, track.count);
-  const x = scale(0, track.count, loss.x, loss.x + loss.w);
+  const x = timeline(track, loss);
   if (track.mean) axis(context, look, mean, "mean μ of each arm", track.low, track.high);
   else write(context, "mean μ: this run keeps none", mean.x - 4, mean.y - 12, look.ink, "left", BOLD);
   write(context, "how often each arm is played", heat.x - 4, heat.y - 12, look.ink, "left", BOLD);
@@ -279,16 +286,16 @@ function drawSeries(context, look, boxes, track, i, layer, ratio) {
   });
   if (track.mean) markNow(context, look, mean, track, now);
   for (const box of [mean, heat, loss]) rule(context, x(now), box.y - 2, x(now), box.y + box.h + 2, look.ink, 1.5);
-  for (const value of ticks(0, track.count, boxes.wide ? 5 : 4)) {
-    const side = value > 0.97 * track.count ? "right" : "center";
-    if (Number.isInteger(value) && value > 0) write(context, String(track.round[value - 1]), x(value), loss.y + loss.h + 13, look.faint, side);
+  for (const value of ticks(0, track.axis.length, boxes.wide ? 5 : 4)) {
+    const side = value > 0.97 * track.axis.length ? "right" : "center";
+    if (Number.isInteger(value) && value > 0) write(context, String(track.axis[value - 1]), x(value), loss.y + loss.h + 13, look.faint, side);
   }
   write(context, "round", loss.x, loss.y + loss.h + 13, look.faint, "left");
 }
 
 function markNow(context, look, box, track, now) {
   const K = track.arms.length;
-  const x = scale(0, track.count, box.x, box.x + box.w)(now);
+  const x = timeline(track, box)(now);
   const y = scale(track.low, track.high, box.y + box.h, box.y);
   track.arms.forEach((arm, k) => {
     if (track.plays && !(track.plays[now * K + k] > 0)) return;
@@ -309,7 +316,7 @@ function legend(context, look, box, from) {
 // --- one run: canvas, words, table -----------------------------------------------------------------------------------
 
 function makeSide(root, tip, label, seek) {
-  const canvas = h("canvas", { role: "img", "aria-label": `${label}: pictures of the chosen round, told below in words` });
+  const canvas = h("canvas", { role: "img", "aria-label": `${label}: pictures of the chosen round, told in words beside them` });
   const head = h("b", { class: "ol-head" });
   const why = h("p", { class: "ol-why" });
   const notes = h("div");
@@ -349,14 +356,15 @@ function makeSide(root, tip, label, seek) {
     view.request();
     return `${state.track.name}. ${lines[0]}. ${lines.slice(1).join(" ")}`;
   };
-  const choose = (track) => {
-    state.track = track;
+  const choose = (track, axis) => {
+    state.track = { ...track, axis };
     notes.replaceChildren(...track.notes.map((note) => h("p", { class: "ol-note" }, `${track.name}: ${note}.`)));
     view.renew();
   };
   const rowAt = (x, y) => {
     const box = [state.boxes.mean, state.boxes.heat, state.boxes.loss].find((b) => inside(b, x, y));
-    return box ? Math.max(0, Math.min(state.track.count - 1, Math.floor(((x - box.x) / box.w) * state.track.count))) : -1;
+    const last = state.track.axis.length;
+    return box ? Math.max(0, Math.min(last - 1, Math.floor(((x - box.x) / box.w) * last))) : -1;
   };
   canvas.addEventListener("click", (event) => {
     const at = canvas.getBoundingClientRect();
@@ -372,6 +380,7 @@ function makeSide(root, tip, label, seek) {
 function tipText({ track, boxes, i }, over, x, y) {
   const K = track.arms.length;
   const now = Math.min(i, track.count - 1);
+  if (over >= track.count) return `round ${track.axis[over]}: none in this run`;
   if (over >= 0 && inside(boxes.loss, x, y)) {
     return [`round ${track.round[over]}`, ...LOSSES.map((name, l) => `${name} loss ${say(track.loss[4 * over + l])}`)].join("\n");
   }
@@ -427,7 +436,8 @@ function mount(el, about, view, host = null) {
 function player(root, about, tracks, host) {
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
   const shown = [host?.get("left") ?? about.shown[0], host?.get("right") ?? about.shown[1]];
-  const longest = () => Math.max(...shown.filter((n) => n >= 0).map((n) => tracks[n].count));
+  const longer = () => shown.filter((n) => n >= 0).map((n) => tracks[n]).reduce((a, b) => (b.count > a.count ? b : a));
+  const longest = () => longer().count;
   const state = { i: host?.get("round") ?? 0, playing: false, speed: calm.matches ? 1 : 10, at: 0, frame: 0 };
   const said = announcer();
   const tip = h("div", { class: "ol-tip", hidden: true });
@@ -439,8 +449,8 @@ function player(root, about, tracks, host) {
   const seek = (i, quiet = false) => {
     state.i = Math.max(0, Math.min(longest() - 1, Math.round(i)));
     slider.value = state.i;
-    const track = tracks[shown[shown[1] >= 0 && tracks[shown[1]].count > tracks[shown[0]].count ? 1 : 0]];
-    where.textContent = `round ${track.round[state.i]} of ${track.round[track.count - 1]}`;
+    const { round } = longer();
+    where.textContent = `round ${round[state.i]} of ${round[round.length - 1]}`;
     slider.setAttribute("aria-valuetext", where.textContent);
     const words = sides.flatMap((side, n) => (shown[n] >= 0 ? [side.show(state.i)] : []));
     said.tell(words.join(" "), !state.playing);
@@ -486,7 +496,7 @@ function player(root, about, tracks, host) {
     if (n && shown[1] < 0) sides[0].bar.append(pick[1].node);
     else if (n) sides[1].bar.prepend(pick[1].node);
     sides[n].node.hidden = shown[n] < 0;
-    if (shown[n] >= 0) sides[n].choose(tracks[shown[n]]);
+    sides.forEach((side, m) => shown[m] >= 0 && side.choose(tracks[shown[m]], longer().round));
     slider.max = longest() - 1;
     if (host && host.get(n ? "right" : "left") !== shown[n]) {
       host.set(n ? "right" : "left", shown[n]);
@@ -501,11 +511,11 @@ function player(root, about, tracks, host) {
       seek(state.i);
     });
     side.bar.append(chosen.node, side.head);
-    side.node.append(side.bar, side.why, side.canvas, side.details, side.notes);
+    side.node.append(side.bar, side.why, side.notes, side.canvas, side.details);
     return chosen;
   });
   const speeds = SPEEDS.filter((speed) => speed <= Math.max(60, longest() / 5));
-  const speed = chooser("speed", speeds.map((value) => [value, `${value} rounds/s`]), state.speed, (value) => {
+  const speed = chooser("speed", speeds.map((value) => [value, `${value} round${value > 1 ? "s" : ""}/s`]), state.speed, (value) => {
     state.speed = Number(value);
   });
   const button = (text, label, action) => h("button", { "aria-label": label, title: label, onclick: action }, text);

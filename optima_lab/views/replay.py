@@ -55,7 +55,7 @@ def replay(experiment: Experiments, left: str = "OPTIMA", right: str = "Random")
     try:
         found, problems = tracks(sources(experiment))
     except OptimaError as error:
-        return Replay(about={"message": str(error), "tracks": []})
+        return Replay(about=widgets.readable({"message": str(error), "tracks": []}))
     shown = chosen(found, left, right)
     about, data = handed_over(found, shown, problems)
     return Replay(about=about, data=data, left=shown[0], right=shown[1])
@@ -119,7 +119,7 @@ def handed_over(
         "problems": list(problems),
         "shown": list(shown),
     }
-    return about, data
+    return widgets.readable(about), data
 
 
 def _facts(track: Track) -> Mapping[str, Any]:
@@ -132,6 +132,7 @@ def _facts(track: Track) -> Mapping[str, Any]:
         "metric": TASKS[track.task].metric if track.task in TASKS else "score",
         "score": [list(pair) for pair in track.score],
         "notes": list(track.notes),
+        "stopped": track.stopped,
     }
 
 

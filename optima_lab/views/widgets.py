@@ -75,20 +75,27 @@ def _read(name: str) -> str:
 
 
 def plain(about: Any) -> str:
-    """JSON that every browser reads: numbers that are not finite become null."""
-    return json.dumps(_finite(about), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """JSON of what is `readable`."""
+    return json.dumps(readable(about), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
+def readable(value: Any) -> Any:
+    """Facts as JSON can hold them and every browser reads them: what is no finite number or no character is left out.
+
+    Numbers that are not finite become null, halves of surrogate pairs a question mark.
+    """
     if isinstance(value, Mapping):
-        return {str(key): _finite(each) for key, each in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_finite(each) for each in value]
+        return {str(key): readable(each) for key, each in value.items()}
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Sequence):
+        return [readable(each) for each in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def page(title: str, widget: str, about: Mapping[str, Any], data: bytes, home: str = "") -> str:
     """A whole HTML page with one widget: script, look and data inside, nothing asked of a network."""
+    title = readable(title)
     link = f'<p><a href="{escape(home)}">← all figures</a></p>' if home else ""
     starter = (
         "const text = (id) => document.getElementById(id).textContent;\n"

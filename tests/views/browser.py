@@ -14,6 +14,7 @@ FLAGS = (
 SIZE = {"width": 1280, "height": 720}
 LOOPBACK = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:", "file:", "about:")
 OUTPUT = Path(__file__).parents[2] / "tests-output"  # screenshots to look at; git ignores it
+PATIENCE = 60  # seconds that a busy machine may take for anything
 
 
 @contextmanager
@@ -33,13 +34,15 @@ def chromium() -> Iterator[Any]:
 def watched(browser: Any, offline: bool = False, **options: Any) -> Iterator[Any]:
     """A page in a window of 1280 × 720. On leaving: no error was thrown, nothing beyond loopback was asked for.
 
-    `offline` refuses every request but those for files.
+    `offline` refuses every request but those for files. What a page's own policy refused (CSP) never left it.
     """
     context = browser.new_context(viewport=SIZE, **options)
+    context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
-    errors, asked = [], []
+    errors, asked, refused = [], [], []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
+    page.on("requestfailed", lambda request: refused.append(request.url) if request.failure == "csp" else None)
     page.on("websocket", lambda socket: asked.append(socket.url))
     if offline:
         context.set_offline(True)
@@ -47,7 +50,7 @@ def watched(browser: Any, offline: bool = False, **options: Any) -> Iterator[Any
     try:
         yield page
         assert not errors, errors
-        assert [url for url in asked if not url.startswith(LOOPBACK)] == []
+        assert [url for url in asked if not url.startswith(LOOPBACK) and url not in refused] == []
         if offline:
             assert len(asked) == 1 and asked[0].startswith("file:"), asked
     finally:
@@ -67,6 +70,34 @@ def pixels(page: Any, which: int = 0) -> str:
     page.wait_for_function("(n) => document.querySelectorAll('.ol canvas')[n]?.width !== 300", arg=which)
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return str(page.locator(".ol canvas").nth(which).evaluate("(canvas) => canvas.toDataURL()"))
+
+
+def wait(page: Any, what: str, source: str, given: Any = None, seconds: float = PATIENCE) -> Any:
+    """What a JavaScript function of `given` promises; TimeoutError says `what` was waited for in vain.
+
+    Playwright's own `evaluate` would wait for ever.
+    """
+    late = f"setTimeout(() => done({{ late: true }}), {1000 * seconds})"
+    answer = page.evaluate(
+        f"""(given) => Promise.race([
+            Promise.resolve(({source})(given)).then((value) => ({{ value }})),
+            new Promise((done) => {late}),
+        ])""",
+        given,
+    )
+    if "late" in answer:
+        raise TimeoutError(f"{what}: waited {seconds:g} s in vain")
+    return answer.get("value")
+
+
+def until(page: Any, what: str, condition: str) -> None:
+    """Wait for a JavaScript function to be true, also over a change of page; TimeoutError says `what` did not come."""
+    from playwright.sync_api import TimeoutError as Late
+
+    try:
+        page.wait_for_function(condition)
+    except Late:
+        raise TimeoutError(f"{what}: waited {PATIENCE} s in vain at {page.url}") from None
 
 
 def call(page: Any, source: str, expression: str, **given: Any) -> Any:

@@ -2,19 +2,21 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from .browser import PATIENCE, until, wait
+
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60  # seconds that a busy machine may take for anything
 SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -22,8 +24,11 @@ SETTINGS = {
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """JupyterLab serving `folder`; yields the address of its pages with a '{}' for the notebook's name."""
+def server(folder: Path) -> Iterator[Callable[[str], str]]:
+    """JupyterLab serving `folder`; yields what gives the address of a notebook.
+
+    Each notebook has a workspace of its own: in a common one JupyterLab opens again what was open before.
+    """
     home, token = folder / "home", uuid4().hex
     for name, content in SETTINGS.items():
         path = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -37,15 +42,15 @@ def server(folder: Path) -> Iterator[str]:
     options += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
     options += ["--allow-root"] * (os.getuid() == 0)
     with _running(["jupyterlab", *options], folder, port, f"/api/status?token={token}"):
-        yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token={token}"
+        yield lambda name: f"http://127.0.0.1:{port}/lab/workspaces/{Path(name).stem}/tree/{name}?token={token}"
 
 
 @contextmanager
 def app(folder: Path, notebook: str) -> Iterator[str]:
-    """A notebook as an app of voila; yields its address."""
+    """A notebook as an app of voila, with the settings of our notebooks' folder; yields its address."""
     port = _free_port()
-    options = ["voila", notebook, "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
-    with _running(options, folder, port, "/voila/static/"):
+    shutil.copy(ROOT / "notebooks" / "voila.json", folder)
+    with _running(["voila", notebook, "--no-browser", f"--port={port}"], folder, port, "/voila/static/"):
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -64,7 +69,7 @@ def _running(module: list[str], folder: Path, port: int, path: str) -> Iterator[
         finally:
             process.terminate()
             try:
-                process.wait(30)
+                process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -124,26 +129,26 @@ def copy(notebook: str, folder: Path, parameters: Mapping[str, Any], extra: str 
 
 def open_notebook(page: Any, address: str) -> None:
     """Open a notebook and wait for its kernel."""
-    page.set_default_timeout(1000 * PATIENCE)
     page.goto(address)
-    page.wait_for_function("() => window.jupyterapp && window.jupyterapp.shell.currentWidget?.sessionContext")
-    page.evaluate("async () => { await window.jupyterapp.restored; }")
-    page.wait_for_function(
-        "() => window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"
-    )
+    until(page, "JupyterLab shows the notebook", "() => window.jupyterapp?.shell.currentWidget?.sessionContext")
+    wait(page, "JupyterLab is restored", "() => window.jupyterapp.restored.then(() => true)")
+    status = "window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status"
+    until(page, "the kernel is idle", f"() => {status} === 'idle'")
 
 
 def run_all(page: Any, address: str) -> None:
     """Open a notebook, run all its cells, and see that none failed."""
     open_notebook(page, address)
-    page.evaluate("async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+    wait(page, "all cells have run", "() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
     errors = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
     assert errors.count() == 0, errors.first.inner_text()
 
 
 def ask(page: Any, code: str) -> str:
     """What the notebook's kernel prints for this code."""
-    return page.evaluate(
+    return wait(
+        page,
+        f"the kernel has answered {code!r}",
         """async (code) => {
             const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
             const future = kernel.requestExecute({ code });

@@ -96,6 +96,13 @@ def rewrite(folder: Path, rows: list[Row], tail: str = "") -> None:
     (folder / "rounds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + tail)
 
 
+def stop(folder: Path, number: int) -> None:
+    """A run whose student met infinities in this round: its records end there, and done.json says so."""
+    rewrite(folder, lines(folder)[:number])
+    where = {"round": number, "step": number * ROUND_STEPS - 2, "arm": "Img", "where": "kl loss: overflow of float16"}
+    records.write_json(folder / "done.json", {"steps": 240, "stopped": where | {"good": (number - 1) * ROUND_STEPS}})
+
+
 def finish(runs: Path, config: Config, *names: str, rounds: int = 40) -> Path:
     """An experiment that `optima_lab.run` finds finished: strategies by the names that it is asked for."""
     folder = runs / config.task / experiment_id(config, locate(config, runs).fingerprint)

@@ -76,16 +76,20 @@ def test_the_replay_is_played_by_mouse_and_by_keys(chromium: Any, recorded: Path
         for key, value in (("ArrowRight", 1), ("End", 39), ("ArrowLeft", 38), ("Home", 0)):
             page.keyboard.press(key)
             assert slider.input_value() == str(value), key
+        same = next(i for i in range(1, 38) if all(arm[i + 1] == arm[i] for arm in arms))
+        change = next(i for i in range(same + 1, 40) if any(arm[i] != arm[i - 1] for arm in arms))
+        slider.fill(str(same))
         page.keyboard.press("n")
-        change = next(i for i in range(1, 40) if any(arm[i] != arm[i - 1] for arm in arms))
-        assert slider.input_value() == str(change)
+        assert slider.input_value() == str(change) != str(same + 1), "to the next change of arm, not to the next round"
+        page.keyboard.press("p")
+        assert int(slider.input_value()) <= same
         box = slider.bounding_box()
         page.mouse.move(box["x"] + 10, box["y"] + box["height"] / 2)
         page.mouse.down()
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
         page.mouse.up()
-        assert 15 <= int(slider.input_value()) <= 25
-        assert "round 2" in page.locator(".ol-where").inner_text()
+        middle = int(slider.input_value())
+        assert 15 <= middle <= 25 and page.locator(".ol-where").inner_text() == f"round {middle + 1} of 40"
         before, here = browser.pixels(page), int(slider.input_value())
         page.keyboard.press(" ")
         page.wait_for_function("(here) => Number(document.querySelector('.ol input').value) > here + 2", arg=here)
@@ -95,7 +99,7 @@ def test_the_replay_is_played_by_mouse_and_by_keys(chromium: Any, recorded: Path
         assert page.locator(".ol-side:visible").count() == 1
         canvas = page.locator(".ol canvas").first.bounding_box()
         page.mouse.move(canvas["x"] + 0.3 * canvas["width"], canvas["y"] + 240)
-        page.wait_for_function("() => document.querySelector('.ol-tip').innerText.includes('mean μ')")
+        page.locator(".ol-tip:visible", has_text="mean μ").wait_for()
         browser.shot(page, "replay_alone")
 
 
@@ -126,6 +130,27 @@ def test_what_is_missing_is_told_on_the_page(chromium: Any, tmp_path: Path) -> N
         assert "no such run" in page.get_by_role("alert").inner_text()
         assert "<b>nothing</b>" in page.get_by_role("alert").inner_text(), "text is never read as HTML"
         browser.shot(page, "replay_message")
+
+
+def test_a_stopped_student_says_so_in_its_last_round(chromium: Any, tmp_path: Path) -> None:
+    folder = played.write(tmp_path, "OPTIMA", "Random")
+    played.stop(folder / "optima", 12)
+    with browser.watched(chromium, offline=True) as page:
+        page.goto(replay.write_page(folder, tmp_path / "replay.html").as_uri())
+        slider, said = page.get_by_role("slider", name="round"), page.get_by_role("status")
+        assert "stopped in round 12: kl loss" in page.locator(".ol-note").inner_text(), "from the start"
+        assert "went wrong" not in said.inner_text()
+        slider.fill("11")
+        assert "Its numbers went wrong: stopped in round 12: kl loss: overflow of float16." in said.inner_text()
+        slider.fill("12")
+        assert page.locator(".ol-head").first.inner_text() == "OPTIMA stopped in round 12: kl loss: overflow of float16"
+        canvas = page.locator(".ol canvas").first.bounding_box()
+        page.mouse.move(canvas["x"] + 0.6 * canvas["width"], canvas["y"] + canvas["height"] - 40)
+        tip = page.locator(".ol-tip:visible")
+        assert tip.inner_text() == "round 24: none in this run", "one timeline for both runs"
+        tops = [page.locator(".ol canvas").nth(side).bounding_box()["y"] for side in (0, 1)]
+        assert tops[0] == tops[1], "pictures stand side by side"
+        browser.shot(page, "replay_stopped")
 
 
 def test_a_record_of_100000_rounds_stays_usable(chromium: Any, tmp_path: Path) -> None:
@@ -161,7 +186,8 @@ def test_everybody_can_use_it(chromium: Any, recorded: Path, tmp_path: Path, wid
         page.goto(path.as_uri())
         page.wait_for_selector(".ol canvas")
         controls = "[...document.querySelectorAll('.ol button, .ol input, .ol select')]"
-        assert page.evaluate(f"{controls}.filter((e) => !(e.ariaLabel || e.textContent.trim())).length") == 0
+        named = "e.ariaLabel || (e.tagName === 'BUTTON' ? e.textContent.trim() : e.labels.length)"
+        assert page.evaluate(f"{controls}.filter((e) => !({named})).length") == 0
         small = "[...document.querySelectorAll('body *')].filter((e) => parseFloat(getComputedStyle(e).fontSize) < 16)"
         assert page.evaluate(f"{small}.map((e) => e.outerHTML.slice(0, 60))") == []
         page.keyboard.press("Tab")

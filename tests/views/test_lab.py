@@ -1,7 +1,7 @@
 """Notebooks 08 and 15 in a real JupyterLab: opened, run, played and dragged, in both themes, and asked by Python."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def record(folder: Path) -> Path:
 
 
 @pytest.fixture
-def address(folder: Path) -> Iterator[str]:
+def address(folder: Path) -> Iterator[Callable[[str], str]]:
     """A server and home of its own for each test: JupyterLab opens again what was open before."""
     shutil.rmtree(folder / "home", ignore_errors=True)
     with lab.server(folder) as address:
@@ -46,12 +46,12 @@ def dark(page: Any) -> None:
     page.wait_for_selector('body[data-jp-theme-light="false"]', state="attached")
 
 
-def test_the_replay_in_jupyterlab(chromium: Any, address: str, folder: Path, record: Path) -> None:
+def test_the_replay_in_jupyterlab(chromium: Any, address: Callable[[str], str], folder: Path, record: Path) -> None:
     given = {"preset": "smoke", "runs": str(folder / "runs"), "figures": str(folder / "figures")}
     name = lab.copy("08_replay.ipynb", folder, given | {"strategies": STRATEGIES}, extra="player.round = 12")
     rows = played.lines(next(record.glob("optima-*")))
     with browser.watched(chromium) as page:
-        lab.run_all(page, address.format(name))
+        lab.run_all(page, address(name))
         slider = page.get_by_role("slider", name="round")
         slider.wait_for()
         page.wait_for_function("() => document.querySelector('.ol-where').textContent.startsWith('round 13 ')")
@@ -84,10 +84,10 @@ def test_the_replay_in_jupyterlab(chromium: Any, address: str, folder: Path, rec
     assert (folder / "figures" / "vqa" / "replay.html").stat().st_size < 2_000_000
 
 
-def test_the_playground_in_jupyterlab(chromium: Any, address: str, folder: Path) -> None:
+def test_the_playground_in_jupyterlab(chromium: Any, address: Callable[[str], str], folder: Path) -> None:
     name = lab.copy("15_playground.ipynb", folder, {"figures": str(folder / "figures")})
     with browser.watched(chromium) as page:
-        lab.run_all(page, address.format(name))
+        lab.run_all(page, address(name))
         gamma = page.get_by_role("slider", name="γ")
         gamma.wait_for()
         gamma.focus()
@@ -110,15 +110,42 @@ def test_the_playground_in_jupyterlab(chromium: Any, address: str, folder: Path)
 def test_the_playground_is_an_app_under_voila(chromium: Any, folder: Path) -> None:
     pytest.importorskip("voila", reason="needs the extra voila")
     name = lab.copy("15_playground.ipynb", folder, {"figures": str(folder / "figures")})
-    with lab.app(folder, name) as address:
-        context = chromium.new_context(viewport=browser.SIZE)
-        page = context.new_page()
-        page.set_default_timeout(1000 * lab.PATIENCE)
+    with lab.app(folder, name) as address, browser.watched(chromium) as page:
         page.goto(address)
         page.get_by_role("slider", name="γ").focus()
         before = browser.pixels(page)
         page.keyboard.press("ArrowLeft")
         assert browser.pixels(page) != before
-        assert page.locator(".jp-InputArea").count() == 0, "an app shows no code"
+        page.get_by_role("button", name="You play").click()
+        page.keyboard.press("2")
+        assert "Arm 2 brought" in page.locator(".ol-head").inner_text()
+        page.get_by_role("button", name="back to the playground").click()
+        app_shows_no_code(page, "Playground")
         browser.shot(page, "voila_playground")
-        context.close()
+
+
+def test_the_replay_is_an_app_under_voila(chromium: Any, folder: Path, record: Path) -> None:
+    pytest.importorskip("voila", reason="needs the extra voila")
+    given = {"preset": "smoke", "runs": str(folder / "runs"), "figures": str(folder / "figures")}
+    name = lab.copy("08_replay.ipynb", folder, given | {"strategies": STRATEGIES})
+    rows = played.lines(next(record.glob("optima-*")))
+    with lab.app(folder, name) as address, browser.watched(chromium) as page:
+        page.goto(address)
+        page.get_by_role("slider", name="round").focus()
+        before = browser.pixels(page)
+        page.keyboard.press("n")
+        text = page.locator(".ol-head").first.inner_text()
+        number = int(text.split()[1])
+        assert number > 1 and text == f"Round {number} (step {rows[number - 1]['step']}): {rows[number - 1]['arm']}"
+        page.get_by_role("button", name="Play").click()
+        page.wait_for_function("() => Number(document.querySelector('.ol input').value) > 20")
+        page.get_by_role("button", name="Pause").click()
+        assert browser.pixels(page) != before
+        app_shows_no_code(page, "Replay of a run")
+        browser.shot(page, "voila_replay")
+
+
+def app_shows_no_code(page: Any, title: str) -> None:
+    assert page.title() == title
+    assert page.locator(".jp-CodeCell .jp-OutputArea").count() > 0 == page.locator(".jp-CodeCell .jp-InputArea").count()
+    assert "go_home()" not in page.content()

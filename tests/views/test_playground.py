@@ -1,6 +1,7 @@
 """The playground in Python: chance that the browser shares, sliders that make worlds and policies, errors told."""
 
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from optima_lab.bandits.policies.gaussian import DiscountedGaussianThompson
 from optima_lab.bandits.policies.greedy import EpsilonGreedy
 from optima_lab.bandits.policies.ucb import DiscountedUcb
 from optima_lab.errors import ConfigError
+from optima_lab.notebooks import execute
 from optima_lab.views import playground
 from optima_lab.views.playground import POLICIES, SCENES, Luck, Settings, mix, play, policy, quantiles, world
 
@@ -126,3 +128,9 @@ def test_the_widget_begins_with_its_scene() -> None:
     assert list(widget.about["scenes"]) == list(SCENES)
     assert set(widget.about["policies"]) == set(POLICIES)
     assert asdict(SCENES["two changes"])["horizon"] == 500, "scenes stay as they are"
+
+
+def test_the_executed_notebook_is_small(tmp_path: Path) -> None:
+    path = Path(__file__).parents[2] / "notebooks" / "15_playground.ipynb"
+    assert execute(path, tmp_path / path.name, {"figures": tmp_path}).stat().st_size < 1_000_000
+    assert (tmp_path / "playground.html").stat().st_size < 2_000_000

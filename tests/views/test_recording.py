@@ -86,6 +86,33 @@ def test_what_is_unfinished_damaged_or_alone_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_a_student_whose_numbers_went_wrong_says_where(tmp_path: Path) -> None:
+    folder = played.write(tmp_path, "OPTIMA", "Random")
+    played.stop(folder / "optima", 12)
+    found = opened(tmp_path)
+    assert found["OPTIMA"].rounds == 12
+    assert found["OPTIMA"].stopped == "round 12: kl loss: overflow of float16"
+    assert found["OPTIMA"].notes == (f"its numbers went wrong and it stopped in {found['OPTIMA'].stopped}",)
+    assert found["Random"].stopped == "" and found["Random"].notes == ()
+
+
+@pytest.mark.parametrize("content", ["{}", '{"stopped": {}}'])
+def test_what_is_done_and_names_no_stop_went_to_its_end(tmp_path: Path, content: str) -> None:
+    folder = played.write(tmp_path, "OPTIMA")
+    (folder / "optima" / "done.json").write_text(content)
+    assert (opened(tmp_path)["OPTIMA"].stopped, opened(tmp_path)["OPTIMA"].notes) == ("", ())
+
+
+def test_a_score_that_is_not_recorded_is_left_out(tmp_path: Path) -> None:
+    folder = played.write(tmp_path, "OPTIMA")
+    path = folder / "optima" / "evals.jsonl"
+    path.write_text(path.read_text().replace("40.0", "null"))
+    assert opened(tmp_path)["OPTIMA"].score == ((20, 50.0), (30, 60.0), (40, 70.0))
+    path.write_text('{"step": 6, "metric": "score", "value": 1.0}\n')
+    with pytest.raises(RecordError, match=r"evals.jsonl: every line must hold 'split'"):
+        tracks(places(tmp_path))
+
+
 def test_beliefs_end_where_a_reward_is_not_finite(tmp_path: Path) -> None:
     folder = played.write(tmp_path, "OPTIMA")
     rows = played.lines(folder / "optima")
@@ -99,6 +126,7 @@ def test_beliefs_end_where_a_reward_is_not_finite(tmp_path: Path) -> None:
     ("spoil", "message"),
     [
         (lambda rows: rows[4].pop("reward"), "must hold the same numbers in every round: KeyError"),
+        (lambda rows: rows[4].update(round=2**40), "must hold the same numbers in every round: OverflowError"),
         (lambda rows: rows[4].update(arm="Audio"), "must hold the same numbers"),
         (lambda rows: [row.update(draws=[0.1, 0.2]) for row in rows], "draws must have 7 numbers a round"),
     ],
@@ -119,6 +147,15 @@ def test_one_unreadable_run_leaves_the_others(tmp_path: Path) -> None:
     found, problems = tracks(places(tmp_path))
     assert [track.name for track in found] == ["OPTIMA"]
     assert problems == [problem for problem in problems if "rounds.jsonl:1 must be a JSON object" in problem] != []
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"strategy": 3}', '{"config": []}'])
+def test_a_run_that_does_not_say_what_it_is_leaves_the_others(tmp_path: Path, content: str) -> None:
+    folder = played.write(tmp_path, "OPTIMA", "Img", seed=3)
+    (folder / "img" / "run.json").write_text(content)
+    found, (problem,) = tracks(places(tmp_path))
+    assert [(track.name, track.seed) for track in found] == [("OPTIMA", 3)]
+    assert "run.json must " in problem and "\n" not in problem
 
 
 def test_experiments_are_found_at_any_depth(tmp_path: Path) -> None:

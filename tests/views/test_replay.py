@@ -1,17 +1,22 @@
 """The replay's widget and page: the runs asked for, and a plain message in place of whatever cannot be shown."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 import optima_lab
+from optima_lab.config import preset
 from optima_lab.errors import RecordError
+from optima_lab.notebooks import execute
 from optima_lab.views import replay as replay_module
 from optima_lab.views import widgets
 from optima_lab.views.recording import places
 from optima_lab.views.replay import NOTHING, Replay, replay, write_page
 
 from . import played
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "08_replay.ipynb"
 
 
 def shown(widget: Replay) -> list[str]:
@@ -82,3 +87,14 @@ def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="no such run"):
         write_page(tmp_path / "missing", tmp_path / "replay.html")
     assert not (tmp_path / "replay.html").exists()
+
+
+@pytest.mark.slow  # at smoke size `make check` looks at every executed notebook
+def test_the_executed_notebook_of_a_long_record_is_small_and_keeps_its_widget(tmp_path: Path) -> None:
+    names = ("img", "random", "optima")
+    played.finish(tmp_path / "runs", preset("vqa", "smoke"), *names, rounds=1000)
+    given = {"preset": "smoke", "strategies": ",".join(names), "figures": tmp_path, "runs": tmp_path / "runs"}
+    done = execute(NOTEBOOK, tmp_path / "08_replay.ipynb", given)
+    assert done.stat().st_size < 1_000_000
+    assert "widgets" in json.loads(done.read_text())["metadata"]
+    assert (tmp_path / "vqa" / "replay.html").stat().st_size < widgets.PAGE_BYTES

@@ -29,6 +29,7 @@ def test_arrays_lie_where_the_layout_says() -> None:
 
 
 def test_facts_are_json_that_browsers_read() -> None:
+    assert widgets.plain({"half": "a\ud800b"}) == '{"half":"a?b"}'
     assert (
         widgets.plain({"a": [1.5, float("nan"), (float("inf"), "é")], 2: None})
         == '{"a":[1.5,null,[null,"é"]],"2":null}'
