@@ -137,8 +137,32 @@ def test_the_papers_preset_has_the_papers_numbers() -> None:
     assert (vqa.image_size // vqa.patch_size) ** 2 == 1024
     assert (vqa.decay, vqa.round_steps, vqa.initial_plays) == (0.98, 100, 10)
     assert (vqa.alpha_kl, vqa.alpha_hidden, vqa.alpha_attention) == (0.0, 1.0, 0.01)
-    assert [c.batch_size for c in (vqa, snli_ve, nlvr2, coco)] == [128, 384, 256, 256]
-    assert [c.steps for c in (vqa, snli_ve, nlvr2, coco)] == [125_000, 100_000, 100_000, 100_000]
+    all_four = (vqa, snli_ve, nlvr2, coco)
+    for name, values in {  # of Table 3, and at the end of Table 2: by task
+        "batch_size": [128, 384, 256, 256],
+        "steps": [125_000, 100_000, 100_000, 100_000],
+        "dropout": [0.5, 0.5, 0.5, 0.0],
+        "rand_augment": [True, True, False, False],
+        "finetune_steps": [100_000, 50_000, 50_000, 50_000],
+        "finetune_batch": [64, 128, 64, 128],
+        "encoder_lr": [2e-5, 5e-5, 2e-5, 1e-5],
+    }.items():
+        assert [getattr(config, name) for config in all_four] == values, name
+    assert [config.pooler_lr for config in all_four[:3]] == [5e-4, 1e-3, 5e-3]  # captions have no pooler of a head
+    for name, value in {  # the same for all tasks
+        "optimizer": "adafactor",
+        "lr": 1e-3,
+        "warmup_steps": 1000,
+        "finetune_warmup_steps": 1000,
+        "weight_decay": 0.1,
+        "clip": 1.0,
+        "text_tokens": 64,
+        "vocabulary": 64_000,
+        "teacher_width": 1024,
+        "student_width": 768,
+        "answer_count": 9,
+    }.items():
+        assert {getattr(config, name) for config in all_four} == {value}, name
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def _inputs(timing: Timing, vocabulary: int, seed: int) -> tuple[Tensor, Tensor]
 
 @torch.no_grad()
 def _forward_seconds(model: TaskModel, images: Tensor, tokens: Tensor) -> float:
-    """Seconds of one forward, from an idle device to an idle device; a GPU computes in bfloat16, as in training."""
+    """Seconds of one forward, from an idle device to an idle device; a GPU computes in bfloat16."""
     cuda = images.is_cuda
     with torch.autocast(images.device.type, torch.bfloat16, enabled=cuda):
         _wait(cuda)
@@ -117,7 +117,7 @@ def run(timing: Timing, runs: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"runs must be a folder that can be written; {runs}: {error.strerror}") from None
     seconds = measure({name: shape(name, timing) for name in REPORTED}, timing)
-    about = torch.cuda.get_device_name() if where.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    about = torch.cuda.get_device_name() if where.type == "cuda" else f"CPU, {_threads(torch.get_num_threads())}"
     record = {"device": about, "pixels": timing.pixels, "text_tokens": timing.text_tokens, "batch": timing.batch}
     record |= {"models": seconds}
     path = runs / "speed.json"
@@ -125,6 +125,10 @@ def run(timing: Timing, runs: Path) -> dict[str, Any]:
     part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     part.replace(path)
     return record
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def table(record: Mapping[str, Any]) -> str:

@@ -57,6 +57,7 @@ def to_device(batch: Batch, where: torch.device, augment_seed: tuple[int, int] |
 
 def rand_augment(images: Tensor, seed: tuple[int, int]) -> Tensor:
     """RandAugment(1, 10) of Tables 2 and 3 on uint8 pictures (batch, pictures, height, width, 3), each on its own."""
+    # The paper is silent: 10 of how many; here of torchvision's 31 levels, a third of the strongest.
     transform = RandAugment(num_ops=1, magnitude=10)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mix(*seed))
