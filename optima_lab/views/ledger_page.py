@@ -62,7 +62,7 @@ def table_html(table: Frame, details: str = "ledger.html") -> str:
     """The ledger as an HTML table, a row a claim, that links to its comparisons on the page `details`; text escaped."""
     head = "".join(f"<th scope=col>{escape(name)}</th>" for name in HEAD)
     body = "".join(f"<tr>{''.join(_cells(row, details))}</tr>\n" for _, row in table.iterrows())
-    return f'<table class="ledger"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
+    return f'<table class="ledger verdicts"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
 
 
 def _cells(row: Any, details: str) -> list[str]:
@@ -99,10 +99,10 @@ def _p(value: float) -> str:
 
 def _details(rows: Frame, claim: Any) -> str:
     ours = rows[rows["claim"] == claim["claim"]]
-    names = ("comparison", "task", "effect [95 % interval]", "unit", "n", "p", "corrected", "verdict")
+    names = ("comparison", "task", "effect [95 % interval]", "unit", "n", "p", "p (Holm)", "verdict")
     head = "".join(f"<th scope=col>{name}</th>" for name in names)
     body = "".join(f"<tr>{''.join(_comparison(row))}</tr>\n" for _, row in ours.iterrows())
-    table = f'<table class="ledger"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
+    table = f'<table class="ledger comparisons"><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>'
     inside = scrolling(table) if len(ours) else "<p>Nothing is recorded for this claim.</p>"
     text = f"{escape(claim['text'])} ({escape(claim['source'])})"
     summary = f"<summary>{SIGNS[claim['verdict']]} {text}</summary>"
