@@ -239,7 +239,7 @@ OTHER: dict[str, Any] = {
     "finetune_warmup_steps": 6, "steps": 34, "round_steps": 4, "alpha_kl": 1.0, "alpha_hidden": 2.0,
     "alpha_attention": 1.0, "attention": "weights", "decoder_attention": "cross", "probe_size": 33, "batch_size": 17,
     "optimizer": "adafactor", "lr": 1e-3, "warmup_steps": 5, "weight_decay": 0.2, "clip": 0.5, "dropout": 0.2,
-    "rand_augment": True, "evaluations": 4, "eval_examples": 49, "resample": True,
+    "rand_augment": True, "evaluations": 4, "eval_examples": 49, "resample": True, "precision": "bf16", "plain": True,
     "teacher_weights": "open_clip:coca_ViT-L-14/laion2b_s13b_b90k", "base_weights": "open_clip:coca_ViT-B-32/laion2b",
 }  # fmt: skip
 

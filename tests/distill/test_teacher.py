@@ -20,9 +20,10 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> dict[str, list]:
     seen: dict[str, list] = {"parts": [], "updates": [], "dropout": []}
     original = teacher.head_dropout
 
-    def built(name, parts, decay):
-        seen["parts"] += [([type(module).__name__ for module, _ in parts], [lr for _, lr in parts], name, decay)]
-        return build_optimizer(name, parts, decay)
+    def built(config, parts):
+        modules, rates = [type(module).__name__ for module, _ in parts], [lr for _, lr in parts]
+        seen["parts"] += [(modules, rates, config.optimizer, config.weight_decay)]
+        return build_optimizer(config, parts)
 
     def updated(optimizer, loss, share, clip):
         seen["updates"].append((loss.item(), share, clip))

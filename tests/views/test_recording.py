@@ -81,7 +81,7 @@ def test_what_is_unfinished_damaged_or_alone_is_said(tmp_path: Path) -> None:
     assert found["Random"].rounds == 40
     assert found["Img"].notes == ("only one round is recorded",)
     assert found["Txt"].notes == (
-        "stopped, its numbers went wrong in round 6: train loss: overflow of float32",
+        "its numbers went wrong and it stopped in round 6: train loss: overflow of float32",
         "2 of 40 rewards are not finite numbers: gaps",
     )
 
