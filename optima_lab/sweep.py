@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -204,8 +205,17 @@ def _pool(workers: int) -> Iterator[Pool]:
 def _start_worker(threads: int, places: Any) -> None:
     import torch
 
+    Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     place_bars(places.get())
+
+
+def _end_with_parent() -> None:
+    """Whoever kills the command means its workers, too; what they had begun is gone on with by the next command."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def run_or_say(task: str, arguments: Mapping[str, Any]) -> list[Experiment] | str:
