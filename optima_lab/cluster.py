@@ -38,7 +38,7 @@ def cluster(address: str) -> Iterator[Pool]:
     def call_all(calls: Sequence[tuple]) -> Iterator:
         # impure: a call made twice is two calls, and the records decide what is left to do
         waiting = [client.submit(*call, pure=False, retries=2) for call in calls]
-        for future in as_completed(waiting):
+        for future in as_completed(waiting, loop=client.loop):  # not the loop of who else has a client here
             yield future.result()
 
     try:
