@@ -45,6 +45,7 @@ def test_on_a_cluster_every_task_and_seed_is_a_call(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_lost_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="needs the extra 'cluster'")
