@@ -7,22 +7,20 @@ goes through the same with models of smoke size on whatever there is: its number
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks._laptop import ARMS, ENDLESS, LWD, Setting, in_turns, line
+from benchmarks._laptop import ARMS, LWD, Setting, in_turns, line
 from benchmarks.paper_step import random_data
-from benchmarks.steps import counted
+from benchmarks.steps import counted, ours
 from optima_lab.bandits.arms import MODULES
 from optima_lab.config import Config, preset
 from optima_lab.distill.models import build, for_task, size
 from optima_lab.distill.tasks import device, logits, training_batch
-from optima_lab.distill.trainer import Bench
 from optima_lab.distill.walk import walk
 
 NINE = ",".join(["none", *ARMS, "random"])
@@ -63,23 +61,6 @@ def share(what: str, run: Callable[[], Any], best: float, least: float, repeats:
     print(f"{what:58s} {reached:8.2f}  {1000 * seconds:.1f} ms  wanted >= {least:.2f}: {goal}", flush=True)
 
 
-def stepper(known: Setting, names: str) -> Callable[[], None]:
-    """The trainer's own step, again and again, for students of fixed arms."""
-    config = replace(known.config, steps=ENDLESS)
-    students = replace(known, config=config).students(names)
-    bench = Bench(config, known.teacher, students, known.data)
-    for student in students:
-        student.choose()
-    steps: Iterator[int] = iter(range(1, ENDLESS))
-
-    def run() -> None:
-        bench.step(students, next(steps))
-        for student in students:
-            student.steps.clear()
-
-    return run
-
-
 def shares(known: Setting, best: float, repeats: int) -> None:
     """Teacher's forward, every arm's step, and the waits of LWD's."""
     batch = training_batch(known.config, known.data, known.config.batch_size, 0, 1)
@@ -92,8 +73,8 @@ def shares(known: Setting, best: float, repeats: int) -> None:
 
     share("teacher's forward", forward, best, 0.55, repeats)
     for arm in ARMS:
-        share(f"step of {arm}, its part of the teacher with it", stepper(known, arm), best, 0.45, repeats)
-    run = stepper(known, LWD)
+        share(f"step of {arm}, its part of the teacher with it", ours(known, arm, 1), best, 0.45, repeats)
+    run = ours(known, LWD, 1)
     run()
     with counted() as seen:
         run()
@@ -102,7 +83,7 @@ def shares(known: Setting, best: float, repeats: int) -> None:
 
 def nine(known: Setting, repeats: int) -> None:
     """A population of nine against lone runs of the same strategies, in lone runs."""
-    together, lone = stepper(known, NINE), [stepper(known, name) for name in NINE.split(",")]
+    together, lone = ours(known, NINE, 1), [ours(known, name, 1) for name in NINE.split(",")]
     took = in_turns({"nine": waited(together), "lone": waited(lambda: [each() for each in lone])}, repeats, warm=1)
     line(
         "a population of nine, in lone runs", [9 * a / b for a, b in zip(took["nine"], took["lone"], strict=True)], 6.0
@@ -111,7 +92,7 @@ def nine(known: Setting, repeats: int) -> None:
 
 def profile(known: Setting) -> None:
     """What remains: the ten dearest kernels of LWD's step."""
-    run = stepper(known, LWD)
+    run = ours(known, LWD, 1)
     run()
     activity = torch.profiler.ProfilerActivity
     cuda = torch.cuda.is_available()

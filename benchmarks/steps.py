@@ -56,8 +56,8 @@ def bare(setting: Setting, teach: bool = True) -> Callable[[], None]:
     return run
 
 
-def ours(setting: Setting, names: str) -> Callable[[], None]:
-    """STEPS steps of the trainer with fixed arms, no round among them."""
+def ours(setting: Setting, names: str, count: int = STEPS) -> Callable[[], None]:
+    """`count` steps of the trainer with fixed arms, no round among them."""
     config = replace(setting.config, steps=ENDLESS)
     students = replace(setting, config=config).students(names)
     bench = Bench(config, setting.teacher, students, setting.data)
@@ -66,8 +66,8 @@ def ours(setting: Setting, names: str) -> Callable[[], None]:
     steps = iter(range(1, ENDLESS))
 
     def run() -> None:
-        for step in (next(steps) for _ in range(STEPS)):
-            bench.step(students, step)
+        for _ in range(count):
+            bench.step(students, next(steps))
         for student in students:
             student.steps.clear()
 
