@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark, lacks in LACKS.items():
         if item.get_closest_marker(mark) and (reason := lacks()):
             pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Same numbers whatever the machine; and these models are too small for more."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

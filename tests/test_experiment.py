@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from optima_lab import training, workshop
@@ -18,6 +17,8 @@ from optima_lab.distill.teacher import new_student
 from optima_lab.errors import ConfigError, DataError, RecordError
 from optima_lab.experiment import experiment_id, open_experiments, pending, run
 from optima_lab.records import read_evals, read_json, read_lines, read_rounds, read_runs, read_steps
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = {
     "scenes": 64,
@@ -44,14 +45,6 @@ def ask(runs: Path, strategies: str = "none,img", task: str = "vqa", seeds: int 
 def files(folder: Path) -> dict[str, int]:
     """When each file below a folder was last written."""
     return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

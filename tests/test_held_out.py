@@ -1,7 +1,7 @@
 """Nobody sees the test split before the last evaluation: all of it is marked, and everything that reads is watched."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from optima_lab.data.scenes import World, write_world
 from optima_lab.distill import walk
 from optima_lab.experiment import run
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MARK, ANSWER = "zyzzyva quixotry", "zyzzyva"
 COLOUR = (255, 0, 255)
 SMALL: dict[str, Any] = {
@@ -34,14 +36,6 @@ SMALL: dict[str, Any] = {
     "batch_size": 24,
     "evaluations": 4,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
