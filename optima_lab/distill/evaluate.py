@@ -1,7 +1,7 @@
 """Scores: VQA's official accuracy, plain accuracy, CIDEr of greedy captions; and the losses of Fig. 4."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
@@ -70,21 +70,28 @@ def generate(
     """
     tokens = torch.full((len(images), length), tokenizer.pad, dtype=torch.long, device=images.device)
     tokens[:, 0] = tokenizer.bos
-    seen = walk(model.coca, images, tokens, run=frozenset({"image"})).image_tokens
-    assert seen is not None
-    caption = Continuation(model.coca, seen)
+    next_logits = _anew(model, images, tokens) if plain else _continued(model, images, tokens)
     running = torch.ones(len(images), dtype=torch.bool, device=images.device)
     for step in range(1, length):
-        if plain:
-            scores = token_logits(model.coca, walk(model.coca, images, tokens[:, :step]))[:, -1]
-        else:
-            scores = caption.next_logits(tokens[:, step - 1], step - 1)
-        best = scores.argmax(-1)
+        best = next_logits(step).argmax(-1)
         tokens[:, step] = torch.where(running, best, tokenizer.pad)
         running &= best != tokenizer.eos
         if not running.any():  # a wait for the device, outside of training
             break
     return tokens
+
+
+def _continued(model: TaskModel, images: Tensor, tokens: Tensor) -> Callable[[int], Tensor]:
+    """Logits of the token at a step, from keys and values of those before it."""
+    seen = walk(model.coca, images, tokens, run=frozenset({"image"})).image_tokens
+    assert seen is not None
+    caption = Continuation(model.coca, seen)
+    return lambda step: caption.next_logits(tokens[:, step - 1], step - 1)
+
+
+def _anew(model: TaskModel, images: Tensor, tokens: Tensor) -> Callable[[int], Tensor]:
+    """The same from a whole walk over those before it."""
+    return lambda step: token_logits(model.coca, walk(model.coca, images, tokens[:, :step]))[:, -1]
 
 
 @dataclass
