@@ -36,10 +36,10 @@ class Split:
     """One split as arrays.
 
     A row is one example, for captions one caption of it. `images` uint8 (picture, height, width, 3). Per row: `views`
-    int64 (row, 1 or 2) numbers of pictures, `tokens` int64 (row, token) with no more padding than the longest text
-    needs, `targets` float32 (row, class), `kinds`
-    question types, `examples` int64 numbers of examples. Per example: `ids`, and `references`, all its answers or
-    captions. `classes` names the columns of `targets`: the answer vocabulary or the labels, empty for captions.
+    int64 (row, 1 or 2) numbers of pictures, `tokens` int64 (row, token) with one column of padding more than the
+    longest text, `targets` float32 (row, class), `kinds` question types, `examples` int64 numbers of examples. Per
+    example: `ids`, and `references`, all its answers or captions. `classes` names the columns of `targets`: the answer
+    vocabulary or the labels, empty for captions.
     """
 
     task: str
