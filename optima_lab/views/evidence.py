@@ -52,6 +52,11 @@ def stopped(runs: Frame) -> dict[str, str]:
     return statistics.stopped(runs.assign(strategy=[name_of(run) for _, run in runs.iterrows()]))
 
 
+def all_stopped(recorded: Recorded) -> list[str]:
+    """A line for every strategy with students that were stopped; their scores are those of their last good states."""
+    return [line for runs in (recorded.runs, recorded.two_stage, recorded.tiny6) for line in stopped(runs).values()]
+
+
 def scores(runs: Frame) -> Frame:
     """Test scores of finished runs: a row for each task and seed, a column for each strategy."""
     if runs.empty:

@@ -41,13 +41,17 @@ HOW = (
 )
 
 
-def html(table: Frame, rows: Frame, about: str) -> str:
-    """The page: what was asked (`about`), every claim with its verdict, how it was judged, every comparison."""
+def html(table: Frame, rows: Frame, about: str, stopped: Sequence[str] = ()) -> str:
+    """The page: what was asked (`about`), every claim with its verdict, how it was judged, every comparison.
+
+    `stopped` (`evidence.all_stopped`) stands above the verdicts: those students have a part in them.
+    """
     counts = ", ".join(f"{(table['verdict'] == verdict).sum()} {_plural(verdict)}" for verdict in SIGNS)
+    lost = f"<p>With the scores of their last good states: {escape('; '.join(stopped))}.</p>" if stopped else ""
     parts = [
         '<header><p class="faint"><a href="../index.html">← all figures</a> · <a href="ledger.csv">ledger.csv</a> · '
         '<a href="ledger_details.csv">ledger_details.csv</a></p>',
-        f"<h1>Ledger of claims</h1>\n<p>{escape(about)}</p><p>{len(table)} claims: {counts}.</p></header>",
+        f"<h1>Ledger of claims</h1>\n<p>{escape(about)}</p><p>{len(table)} claims: {counts}.</p>{lost}</header>",
         f'<main>{scrolling(table_html(table, ""))}\n<h2 id="how">How this was judged</h2><p>{HOW}</p>',
         f'<h2 id="details">Every comparison</h2>{"".join(_details(rows, row) for _, row in table.iterrows())}</main>',
     ]
@@ -123,13 +127,13 @@ def _task(task: str) -> str:
     return TASKS[task].title if task in TASKS else {"all": "all, pooled"}.get(task, task)
 
 
-def save(table: Frame, rows: Frame, folder: Path | str, about: str) -> Path:
+def save(table: Frame, rows: Frame, folder: Path | str, about: str, stopped: Sequence[str] = ()) -> Path:
     """Write `ledger.html`, `ledger.csv` and `ledger_details.csv`; return the page.
 
     Raises RecordError where the folder cannot be written.
     """
     room = Path(folder)
-    texts = {"ledger.html": html(table, rows, about), "ledger.csv": table.to_csv(index=False)}
+    texts = {"ledger.html": html(table, rows, about, stopped), "ledger.csv": table.to_csv(index=False)}
     texts["ledger_details.csv"] = rows.to_csv(index=False)
     try:
         room.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from optima_lab.config import TASKS
 from optima_lab.views import statistics
-from optima_lab.views.evidence import FULL, Recorded, scores, stopped
+from optima_lab.views.evidence import FULL, Recorded, all_stopped, scores, stopped
 from optima_lab.views.statistics import Frame
 from optima_lab.views.style import INK, blank, called, canvas, note, style
 
@@ -76,8 +76,7 @@ def html(recorded: Recorded, quantity: str = "score") -> str:
     ours, paper = measured(recorded, quantity), reported(quantity)
     what = "median" if quantity == "score" else "standard deviation"
     mine = f"Measured here: {what} over seeds of the test score (accuracy in %, CIDEr × 100)."
-    told = [line for runs in (recorded.runs, recorded.two_stage, recorded.tiny6) for line in stopped(runs).values()]
-    mine = " ".join([mine, *(f"{line}." for line in told)])
+    mine = " ".join([mine, *(f"{line}." for line in all_stopped(recorded))])
     theirs = (
         f"Reported in the paper ({SOURCES[quantity]}), not measured here: other data, other sizes; "
         f"CoCa-Tiny: {what} of 5 seeds."

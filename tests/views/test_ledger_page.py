@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from optima_lab.errors import RecordError
-from optima_lab.views import ledger, ledger_page
+from optima_lab.views import evidence, ledger, ledger_page
 from optima_lab.views.claims import CLAIMS
 
 from . import planted
@@ -44,6 +44,17 @@ def test_the_files_hold_statistic_n_effect_interval_and_verdict(rows: pd.DataFra
     first = (tmp_path / "ledger.html").read_bytes()
     ledger_page.save(table, rows, tmp_path, "")
     assert (tmp_path / "ledger.html").read_bytes() == first
+
+
+def test_students_that_were_stopped_are_named_above_the_verdicts(rows: pd.DataFrame) -> None:
+    small = planted.runs({})
+    lost = (small["strategy"] == "OPTIMA") & (small["seed"] == 1) & (small["task"] == "vqa")
+    small = small.assign(stopped=lost.map({True: "round 3: kl loss: <NaN>", False: ""}))
+    told = evidence.all_stopped(planted.recorded({}, two_stage=small))
+    assert told == ["† OPTIMA stopped in round 3: kl loss: <NaN> (VQA, seed 1)"]
+    text = ledger_page.html(ledger.summary(rows), rows, "", told)
+    assert "last good states: † OPTIMA stopped in round 3: kl loss: &lt;NaN&gt; (VQA, seed 1).</p>" in text
+    assert "last good states" not in ledger_page.html(ledger.summary(rows), rows, "")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(rows: pd.DataFrame, tmp_path: Path) -> None:
