@@ -53,7 +53,7 @@ class Setting:
 def _data(task: str) -> TaskData:
     config = preset(task, scenes=600)
     with tempfile.TemporaryDirectory() as folder:
-        return load(config, locate(config, Path(folder)))[0]
+        return load(config, locate(config, Path(folder)))
 
 
 def laptop(task: str = "vqa", **changes: Any) -> Setting:

@@ -14,7 +14,7 @@ from torch import nn
 
 from optima_lab.config import Config
 from optima_lab.data.batches import Split
-from optima_lab.data.corpus import Source, TaskData, blank, load
+from optima_lab.data.corpus import Source, TaskData, blank, has_captions, load, pretraining_pairs
 from optima_lab.distill.baselines import constant_scores, human_score, kind_scores, retrieval_score
 from optima_lab.distill.checkpoints import fingerprint
 from optima_lab.distill.evaluate import evaluate
@@ -57,7 +57,7 @@ class Workshop:
     def __init__(self, config: Config, source: Source) -> None:
         self.config, self.source, self.stages = config, source, Stages()
         with self.stages.stage("data"):
-            self.data, self.pairs = load(config, source)
+            self.data = load(config, source)
         self.vocabulary = self.data.tokenizer.vocab_size
 
     def pretrained(self, which: str) -> CoCa:
@@ -66,15 +66,18 @@ class Workshop:
             return load_released(self.config, which, self.vocabulary).to(device())
         fields = (*_PRETRAIN, *(("teacher_layers", "teacher_width", "pretrain_steps") if which == "teacher" else ()))
         fields = (*fields, *(("base_layers", "student_width", "base_steps") if which == "base" else ()))
-        own = self.pairs is self.data.train and not self.data.task.captions
-        task = self.config.task if own else ""
+        shared = self.data.task.captions or has_captions(self.source)
+        task = "" if shared else self.config.task
         coca, _ = self._kept(
             f"{which}-{self._id(which, fields, task)}",
-            lambda keeper: (pretrain(self.config, which, self.pairs, self.data.tokenizer, keeper), {}),
+            lambda keeper: (pretrain(self.config, which, self._pairs(), self.data.tokenizer, keeper), {}),
             lambda: build(size(self.config, which, self.vocabulary), 0),
             "pre-training",
         )
         return coca
+
+    def _pairs(self) -> Split:
+        return pretraining_pairs(self.config, self.source, self.data)
 
     def teacher(self) -> tuple[TaskModel, dict[str, Any]]:
         """The fine-tuned teacher of the task, and what it reaches."""

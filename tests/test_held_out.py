@@ -13,7 +13,7 @@ from PIL import Image
 from optima_lab import training, workshop
 from optima_lab.config import TASKS, preset
 from optima_lab.data import corpus
-from optima_lab.data.corpus import load, locate
+from optima_lab.data.corpus import load, locate, pretraining_pairs
 from optima_lab.data.formats import read
 from optima_lab.data.scenes import World, write_world
 from optima_lab.distill import walk
@@ -109,8 +109,8 @@ class Watch:
         return named
 
     def _read(self, original: Callable) -> Callable:
-        def cached(texts: list[str], *rest: Any) -> Any:
-            self.corpus += texts
+        def cached(texts: Callable[[], list[str]], *rest: Any) -> Any:
+            self.corpus += texts()  # also where another task has trained it already
             tokenizer = original(texts, *rest)
             self.mark = torch.from_numpy(tokenizer.encode([MARK])[0])
             return tokenizer
@@ -149,7 +149,9 @@ def is_mark(tokens: np.ndarray, mark: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("task", TASKS)
 def test_the_mark_is_all_of_the_test_split_and_nowhere_else(task: str, marked: Path, tmp_path: Path) -> None:
     config = preset(task, "smoke", data=str(marked))
-    data, pairs = load(config, locate(config, tmp_path))
+    source = locate(config, tmp_path)
+    data = load(config, source)
+    pairs = pretraining_pairs(config, source, data)
     mark = data.tokenizer.encode([MARK])
     assert is_mark(data.test.tokens, mark).all() and (data.test.images == np.array(COLOUR)).all()
     for split in (data.train, data.dev, pairs):

@@ -1,6 +1,7 @@
 """Where a task's data lies and all of it as arrays: the embedded world, or a folder in the official layouts."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -61,33 +62,53 @@ def locate(config: Config, runs: Path) -> Source:
     return Source(folder, _fingerprint(folder), cache)
 
 
-def load(config: Config, source: Source) -> tuple[TaskData, Split]:
-    """A task's data and the (picture, caption) pairs of pre-training: `coco/`, else the task's own texts."""
+def load(config: Config, source: Source) -> TaskData:
+    """A task's splits, classes and tokenizer. Raises DataError for a bad record, or where something is missing."""
     if source.world is not None:
         write_world(source.folder, source.world)
-    records = {split: _read(config, source, config.task, split) for split in SPLITS}
-    captioned = _captioned(source)
-    captions = _read(config, source, captioned, "train") if captioned else records["train"]
+    records = {split: read(config.task, source.folder, split, config.strict) for split in SPLITS}
     tokenizer = _tokenizer(config, source)
     vocabulary = answer_vocabulary(records["train"].examples, config.answer_count) if config.task == "vqa" else None
+    splits = {
+        split: _arrays(config, source, config.task, split, found, tokenizer, vocabulary)
+        for split, found in records.items()
+    }
+    return TaskData(TASKS[config.task], **splits, tokenizer=tokenizer, plain=config.plain)
 
-    def arrays(task: str, split: str, found: Records) -> Split:
-        return pack(
-            task,
-            split,
-            found,
-            tokenizer,
-            config.image_size,
-            strict=config.strict,
-            cache=source.cache,
-            vocabulary=vocabulary if task == "vqa" else None,
-            limit=config.limit,
-            cut=not config.plain,
-        )
 
-    splits = {split: arrays(config.task, split, found) for split, found in records.items()}
-    pairs = splits["train"] if captioned in ("", config.task) else arrays(captioned, "train", captions)
-    return TaskData(TASKS[config.task], **splits, tokenizer=tokenizer, plain=config.plain), pairs
+def has_captions(source: Source) -> bool:
+    """Whether pre-training has `coco/` to learn from, which all tasks then share."""
+    return (source.folder / "coco").is_dir()
+
+
+def pretraining_pairs(config: Config, source: Source, data: TaskData) -> Split:
+    """The (picture, caption) pairs of pre-training: those of `coco/`, else the task's own texts."""
+    if data.task.captions or not has_captions(source):
+        return data.train
+    return _arrays(config, source, "coco", "train", read("coco", source.folder, "train", config.strict), data.tokenizer)
+
+
+def _arrays(
+    config: Config,
+    source: Source,
+    task: str,
+    split: str,
+    records: Records,
+    tokenizer: Tokenizer,
+    vocabulary: Sequence[str] | None = None,
+) -> Split:
+    return pack(
+        task,
+        split,
+        records,
+        tokenizer,
+        config.image_size,
+        strict=config.strict,
+        cache=source.cache,
+        vocabulary=vocabulary,
+        limit=config.limit,
+        cut=not config.plain,
+    )
 
 
 def blank(data: TaskData) -> TaskData:
@@ -105,14 +126,6 @@ def _world(config: Config) -> World:
     return World(config.scenes, dev, test, picture_px=px, seed=config.world_seed)
 
 
-def _read(config: Config, source: Source, task: str, split: str) -> Records:
-    return read(task, source.folder, split, config.strict)
-
-
-def _captioned(source: Source) -> str:
-    return "coco" if (source.folder / "coco").is_dir() else ""
-
-
 def _tokenizer(config: Config, source: Source) -> Tokenizer:
     """One SentencePiece model for all tasks of a folder, so that they can share what is pre-trained.
 
@@ -121,8 +134,12 @@ def _tokenizer(config: Config, source: Source) -> Tokenizer:
     if config.teacher_weights or config.base_weights:
         return OpenClipTokenizer.open(tokens=config.text_tokens)
     present = [task for task in TASKS if (source.folder / task).is_dir()] or [config.task]
-    corpus = [text for task in present for text in texts(read(task, source.folder, "train", strict=False))]
-    return SentencePieceTokenizer.cached(corpus, config.vocabulary, config.text_tokens, source.cache)
+
+    def corpus() -> list[str]:
+        return [text for task in present for text in texts(read(task, source.folder, "train", strict=False))]
+
+    known_by = " ".join([source.fingerprint, *present])
+    return SentencePieceTokenizer.cached(corpus, known_by, config.vocabulary, config.text_tokens, source.cache)
 
 
 def _fingerprint(folder: Path) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,12 +86,16 @@ class SentencePieceTokenizer:
         return cls(Path(path), tokens, model)
 
     @classmethod
-    def cached(cls, texts: Iterable[str], vocab_size: int, tokens: int, folder: str | Path) -> "SentencePieceTokenizer":
-        """The model of exactly these texts and size, trained once and then found again in `folder`."""
-        texts = list(texts)
-        digest = hashlib.sha256(f"{_MODEL_TYPE} {vocab_size}\n".encode() + "\n".join(texts).encode()).hexdigest()[:16]
+    def cached(
+        cls, texts: Callable[[], Iterable[str]], known_by: str, vocab_size: int, tokens: int, folder: str | Path
+    ) -> "SentencePieceTokenizer":
+        """The model of these texts and size, trained once and then found again in `folder`.
+
+        `known_by` says which texts they are (a fingerprint of their source): they are read only to train.
+        """
+        digest = hashlib.sha256(f"{_MODEL_TYPE} {vocab_size} {known_by}".encode()).hexdigest()[:16]
         path = Path(folder) / f"sentencepiece-{digest}.model"
-        return cls.open(path, tokens) if path.is_file() else cls.train(texts, vocab_size, tokens, path)
+        return cls.open(path, tokens) if path.is_file() else cls.train(texts(), vocab_size, tokens, path)
 
     @property
     def vocab_size(self) -> int:

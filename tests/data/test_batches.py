@@ -164,7 +164,7 @@ def test_an_impossible_order_is_told(step: int, batch_size: int, n: int) -> None
 @pytest.mark.parametrize("task", ["vqa", "snli_ve", "nlvr2", "coco"])
 def test_real_pictures_and_texts_become_arrays(realdata: Path, tmp_path: Path, task: str) -> None:
     records = read(task, realdata, "dev")
-    tokenizer = SentencePieceTokenizer.cached(texts(records), 400, 24, tmp_path)
+    tokenizer = SentencePieceTokenizer.train(texts(records), 400, 24, tmp_path / "tokens.model")
     vocabulary = answer_vocabulary(records.examples, at_least=2) if task == "vqa" else None
     split = load(task, realdata, "dev", tokenizer, 32, vocabulary=vocabulary, cache=tmp_path, limit=150)
     assert split.images.shape[1:] == (32, 32, 3) and split.images.std() > 20 and split.skipped == ()

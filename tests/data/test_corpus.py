@@ -3,15 +3,16 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from folders import edit, lines, picture
 
 from optima_lab.config import Config, preset
-from optima_lab.data import corpus
+from optima_lab.data import corpus, formats
 from optima_lab.data.batches import order, probe
-from optima_lab.data.corpus import Source, blank, load, locate
+from optima_lab.data.corpus import Source, TaskData, blank, load, locate, pretraining_pairs
 from optima_lab.errors import ConfigError, DataError
 
 
@@ -22,6 +23,11 @@ def config(task: str, folder: Path | str = "", **changes) -> Config:
 def read(task: str, folder: Path, **changes):
     settings = config(task, folder, **changes)
     return load(settings, locate(settings, folder.parent / "runs"))
+
+
+def pairs(task: str, folder: Path, data: TaskData):
+    settings = config(task, folder)
+    return pretraining_pairs(settings, locate(settings, folder.parent / "runs"), data)
 
 
 @pytest.fixture
@@ -111,7 +117,7 @@ def test_whatever_changes_is_other_data(what: str, nlvr2: Path):
 
 def test_the_four_tasks_of_one_folder(vqa: Path, snli_ve: Path, nlvr2: Path, captions: Path, tmp_path: Path):
     found = {task: read(task, tmp_path) for task in ("vqa", "snli_ve", "nlvr2", "coco")}
-    classes = {task: data.classes for task, (data, _) in found.items()}
+    classes = {task: data.classes for task, data in found.items()}
     assert classes == {
         "vqa": ("2",),  # 'two' and '2.' are one answer
         "snli_ve": ("entailment", "neutral", "contradiction"),
@@ -119,19 +125,36 @@ def test_the_four_tasks_of_one_folder(vqa: Path, snli_ve: Path, nlvr2: Path, cap
         "coco": (),
     }
     # One tokenizer, and the captions of coco/ to pre-train on: three of picture 1, one of picture 2 (restval).
-    assert len({data.tokenizer.path for data, _ in found.values()}) == 1
-    assert {len(pairs) for _, pairs in found.values()} == {4}
-    tokens = [pairs.tokens.tolist() for _, pairs in found.values()]
+    assert len({data.tokenizer.path for data in found.values()}) == 1
+    shared = {task: pairs(task, tmp_path, data) for task, data in found.items()}
+    assert {len(each) for each in shared.values()} == {4}
+    tokens = [each.tokens.tolist() for each in shared.values()]
     assert tokens == [tokens[0]] * 4
-    assert found["coco"][1] is found["coco"][0].train
-    for data, _ in found.values():
+    assert shared["coco"] is found["coco"].train
+    for data in found.values():
         assert [split.name for split in (data.train, data.dev, data.test)] == ["train", "dev", "test"]
         assert len({split.classes for split in (data.train, data.dev, data.test)}) == 1
 
 
 def test_without_captions_a_task_pre_trains_on_its_own_texts(nlvr2: Path, tmp_path: Path):
-    data, pairs = read("nlvr2", tmp_path)
-    assert pairs is data.train
+    data = read("nlvr2", tmp_path)
+    assert pairs("nlvr2", tmp_path, data) is data.train
+
+
+def test_other_tasks_are_read_only_to_train_the_tokenizer(nlvr2: Path, snli_ve: Path, tmp_path: Path, monkeypatch):
+    first = read("nlvr2", tmp_path)
+    known: list[str] = []
+
+    def watched(task: str, *rest: Any, **strict: bool):
+        known.append(task)
+        return formats.read(task, *rest, **strict)
+
+    monkeypatch.setattr(corpus, "read", watched)
+    assert read("nlvr2", tmp_path).tokenizer.path == first.tokenizer.path
+    assert known == ["nlvr2"] * 3
+    for path in snli_ve.glob("*train*.jsonl"):
+        path.write_text(path.read_text().replace('"sentence2": "', '"sentence2": "Well, '))
+    assert read("nlvr2", tmp_path).tokenizer.path != first.tokenizer.path, "other words, another tokenizer"
 
 
 def test_the_words_of_the_answers_of_training_alone_are_classes(vqa: Path, tmp_path: Path):
@@ -140,7 +163,7 @@ def test_the_words_of_the_answers_of_training_alone_are_classes(vqa: Path, tmp_p
             annotation["answers"] = [{"answer": "unheard of", "answer_id": n + 1} for n in range(10)]
 
     edit(vqa / "v2_mscoco_val2014_annotations.json", rename)
-    data, _ = read("vqa", tmp_path)
+    data = read("vqa", tmp_path)
     assert data.classes == ("2",)
     assert data.test.targets.sum() + data.dev.targets.sum() < len(data.test) + len(data.dev)
 
@@ -152,7 +175,7 @@ def test_rare_answers_are_no_classes(vqa: Path, tmp_path: Path):
 
 def test_a_limit_holds_for_every_split(snli_ve: Path, tmp_path: Path):
     settings = preset("snli_ve", "smoke", data=str(tmp_path), limit=2)
-    data, _ = load(settings, locate(settings, tmp_path / "runs"))
+    data = load(settings, locate(settings, tmp_path / "runs"))
     assert [len(split) for split in (data.train, data.dev, data.test)] == [2, 2, 2]
 
 
@@ -162,7 +185,7 @@ def test_a_bad_record_is_refused_or_skipped_and_kept_in_mind(snli_ve: Path, tmp_
     path.write_text(path.read_text() + f"{record}\n".replace("'", '"'))
     with pytest.raises(DataError, match="33"):
         read("snli_ve", tmp_path)
-    data, _ = read("snli_ve", tmp_path, strict=False)
+    data = read("snli_ve", tmp_path, strict=False)
     assert len(data.train) == 3
     assert len(data.train.skipped) == 1
 
@@ -173,14 +196,14 @@ def test_a_broken_neighbour_task_does_not_matter(snli_ve: Path, nlvr2: Path, tmp
     content = path.read_text().splitlines()
     lines(path, ["{broken", *content[1:]])
     try:
-        data, _ = read("snli_ve", tmp_path)
+        data = read("snli_ve", tmp_path)
     except DataError as error:
         pytest.fail(f"SNLI-VE was refused for NLVR2's sake: {error}")
     assert len(data.train) == 3
 
 
 def test_blank_pictures_leave_texts_and_answers(snli_ve: Path, tmp_path: Path):
-    data, _ = read("snli_ve", tmp_path)
+    data = read("snli_ve", tmp_path)
     grey = blank(data)
     for a, b in ((data.train, grey.train), (data.dev, grey.dev), (data.test, grey.test)):
         assert np.array_equal(a.tokens, b.tokens)
@@ -206,6 +229,6 @@ def test_the_world_is_written_once_and_read(tmp_path: Path, monkeypatch):
 
 
 def test_probe_and_batches_are_rows_of_train(snli_ve: Path, tmp_path: Path):
-    data, _ = read("snli_ve", tmp_path)
+    data = read("snli_ve", tmp_path)
     assert probe(0, len(data.train), 3).tolist() == [0, 1, 2]
     assert sorted(order(0, 0, 3, len(data.train)).tolist()) == [0, 1, 2]

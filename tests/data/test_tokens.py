@@ -54,11 +54,16 @@ def test_the_same_texts_give_the_same_file_and_are_found_again(tmp_path: Path) -
     one = SentencePieceTokenizer.train(TEXTS, 64, 12, tmp_path / "one.model")
     two = SentencePieceTokenizer.train(TEXTS, 64, 12, tmp_path / "two.model")
     assert one.path.read_bytes() == two.path.read_bytes()
-    first = SentencePieceTokenizer.cached(TEXTS, 64, 12, tmp_path / "cache")
+
+
+def test_a_model_is_found_again_without_its_texts(tmp_path: Path) -> None:
+    first = SentencePieceTokenizer.cached(lambda: TEXTS, "these", 64, 12, tmp_path / "cache")
     time = first.path.stat().st_mtime_ns
-    again = SentencePieceTokenizer.cached(TEXTS, 64, 20, tmp_path / "cache")
+    again = SentencePieceTokenizer.cached(lambda: pytest.fail("read again"), "these", 64, 20, tmp_path / "cache")
     assert again.path == first.path and again.path.stat().st_mtime_ns == time and again.tokens == 20
-    assert SentencePieceTokenizer.cached(TEXTS[:-1], 64, 12, tmp_path / "cache").path != first.path
+    others = [("those", 64), ("these", 60)]
+    paths = [SentencePieceTokenizer.cached(lambda: TEXTS, *other, 12, tmp_path / "cache").path for other in others]
+    assert len({first.path, *paths}) == 3
     assert not list(tmp_path.rglob("*.part"))
 
 
