@@ -74,7 +74,7 @@ class Sweep:
 
     def _calls(self) -> list[tuple]:
         """The slowest tasks first; on a cluster seed by seed, so that the first ones make what the others share."""
-        tasks = sorted(self.tasks, key=lambda task: -TASKS[task].pictures)
+        tasks = sorted(self.tasks, key=lambda task: (not TASKS[task].captions, -TASKS[task].pictures))
         if not self.scheduler:
             return [(run_or_say, task, self._arguments()) for task in tasks]
         first = int(self.changes.get("seed", 0))

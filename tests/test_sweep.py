@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from optima_lab.config import TASKS
+from optima_lab.sweep import Sweep
+
 START = """
 import os, sys, time
 from optima_lab.sweep import _pool
@@ -48,3 +51,8 @@ def test_workers_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
     while any(map(alive, workers)) and time.monotonic() < until:
         time.sleep(0.1)
     assert not any(map(alive, workers))
+
+
+def test_no_worker_is_left_alone_with_the_slowest_task() -> None:
+    sweep = Sweep(tuple(TASKS), "smoke", "", "runs", 1, "none", 2, {})
+    assert [task for _, task, _ in sweep._calls()] == ["coco", "nlvr2", "vqa", "snli_ve"]
