@@ -72,6 +72,26 @@ def pixels(page: Any, which: int = 0) -> str:
     return str(page.locator(".ol canvas").nth(which).evaluate("(canvas) => canvas.toDataURL()"))
 
 
+CONTRASTS = """() => {
+  const colours = getComputedStyle(document.querySelector('.ol'));
+  const pen = document.createElement('canvas').getContext('2d');
+  const linear = (share) => share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  const luminance = (name) => {
+    pen.fillStyle = colours.getPropertyValue(`--ol-${name}`).trim();
+    const [r, g, b] = [1, 3, 5].map((i) => linear(parseInt(pen.fillStyle.slice(i, i + 2), 16) / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  const texts = ['ink', 'faint', 'focus', 'lit', 'bad'].flatMap((text) => ['paper', 'soft'].map((on) => [text, on]));
+  return Object.fromEntries(texts.map(([text, on]) => [`${text} on ${on}`, contrast(luminance(text), luminance(on))]));
+}"""
+
+
+def contrasts(page: Any) -> dict[str, float]:
+    """WCAG's contrast (1 to 21; 4.5 for text) of a widget's text colours on its grounds, in the page's theme now."""
+    return dict(page.evaluate(CONTRASTS))
+
+
 def wait(page: Any, what: str, source: str, given: Any = None, seconds: float = PATIENCE) -> Any:
     """What a JavaScript function of `given` promises; TimeoutError says `what` was waited for in vain.
 

@@ -210,6 +210,7 @@ def test_everybody_can_use_it(chromium: Any, recorded: Path, tmp_path: Path, wid
         assert page.evaluate(lowest) <= 720, "it fits a projector of 1280 × 720"
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
         assert page.get_by_role("status").count() == 1
+        assert min(browser.contrasts(page).values()) >= 4.5, browser.contrasts(page)
         if widget == "replay":
             assert page.get_by_role("combobox", name="speed").input_value() == "1", "slow where motion is unwelcome"
         browser.shot(page, f"{widget}_dark")

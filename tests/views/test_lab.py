@@ -42,8 +42,11 @@ def chromium() -> Iterator[Any]:
 
 
 def dark(page: Any) -> None:
+    """Change to JupyterLab's dark theme; text is legible in both."""
+    assert min(browser.contrasts(page).values()) >= 4.5, browser.contrasts(page)
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
     page.wait_for_selector('body[data-jp-theme-light="false"]', state="attached")
+    assert min(browser.contrasts(page).values()) >= 4.5, browser.contrasts(page)
 
 
 def test_the_replay_in_jupyterlab(chromium: Any, address: Callable[[str], str], folder: Path, record: Path) -> None:
