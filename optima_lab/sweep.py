@@ -102,7 +102,7 @@ class Sweep:
         ]
 
     def _prepare(self, pool: Pool, waiting: Sequence[Config]) -> None:
-        """What tasks share is made once, before they part: the world, then the two pre-trained models, then teachers.
+        """What tasks need is made once, before they part: the world, the two pre-trained models, then the teachers.
 
         Teachers are calls of their own, as they take unlike times: so no worker waits long at the end. What cannot be
         made here is left to the tasks, which say why.
@@ -112,7 +112,8 @@ class Sweep:
         every = [configurations(task, **self._configured())[0] for task in TASKS] if not self.data else []
         done = all([*pool([(prepared, "write_data", config, runs) for config in every])])
         if done:
-            all(pool([(prepared, "pretrain_shared", waiting[0], runs, which) for which in ("teacher", "base")]))
+            shared = [(prepared, "pretrain_teacher", waiting[0], runs), (prepared, "pretrain_base", waiting, runs)]
+            all([*pool(shared)])
             slowest_first = sorted(waiting, key=lambda config: -config.finetune_steps * TASKS[config.task].pictures)
             all([*pool([(prepared, "teach", config, runs) for config in slowest_first])])
         self.seconds["preparation"] = perf_counter() - start
@@ -227,13 +228,14 @@ def run_or_say(task: str, arguments: Mapping[str, Any]) -> list[Experiment] | st
 
 
 def prepared(name: str, *arguments: Any) -> bool:
-    """Call 'write_data', 'pretrain_shared' or 'teach' of `training`; whether it could be done."""
+    """Call a function of `training` that makes what students need; whether it could be done."""
     from optima_lab import training
 
     try:
         known = {
             "write_data": training.write_data,
-            "pretrain_shared": training.pretrain_shared,
+            "pretrain_teacher": training.pretrain_teacher,
+            "pretrain_base": training.pretrain_base,
             "teach": training.teach,
         }
         known[name](*arguments)

@@ -36,16 +36,27 @@ def write_data(config: Config, runs: Path) -> None:
         write_world(source.folder, source.world, (config.task,))
 
 
-def pretrain_shared(config: Config, runs: Path, which: str) -> None:
-    """Pre-train the 'teacher' or 'base' that all tasks share, where it is missing."""
-    Workshop(config, locate(config, runs)).pretrained(which)
+def pretrain_teacher(config: Config, runs: Path) -> None:
+    """Pre-train the teacher that all tasks share, where it is missing."""
+    if not config.teacher_weights:
+        Workshop(config, locate(config, runs)).make_pretrained("teacher")
+
+
+def pretrain_base(configs: Sequence[Config], runs: Path) -> None:
+    """The same for what students start from, and then what teachers are compared with, which needs no teacher.
+
+    Together about as long as the teacher's pre-training, so that neither of two workers waits.
+    """
+    for config in configs:
+        shop = Workshop(config, locate(config, runs))
+        if not config.base_weights:
+            shop.make_pretrained("base")
+        shop.baselines()
 
 
 def teach(config: Config, runs: Path) -> None:
-    """Fine-tune the task's teacher and measure what it is compared with, where that is missing."""
-    shop = Workshop(config, locate(config, runs))
-    shop.teacher()
-    shop.baselines()
+    """Fine-tune the task's teacher, where that is missing."""
+    Workshop(config, locate(config, runs)).make_teacher()
 
 
 def agreed(missing: Sequence[Strategy]) -> Sequence[Strategy]:

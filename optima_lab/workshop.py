@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from open_clip import CoCa
@@ -12,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from optima_lab.config import Config
+from optima_lab.config import TASKS, Config
 from optima_lab.data.batches import Split
 from optima_lab.data.corpus import Source, TaskData, blank, has_captions, load, pretraining_pairs
 from optima_lab.distill.baselines import constant_scores, human_score, kind_scores, retrieval_score
@@ -35,6 +36,9 @@ _STUDENT = ("student_layers", "student_width", "steps", "batch_size", "lr", "war
 _FINETUNE = ("task", "answer_count", "finetune_steps", "finetune_batch", "encoder_lr", "pooler_lr", "dropout")
 
 
+Model = TypeVar("Model", bound=nn.Module)
+
+
 class Stages:
     """Seconds spent in each stage of a command, by name."""
 
@@ -52,45 +56,55 @@ class Stages:
 
 
 class Workshop:
-    """The models of one task and configuration, each trained once and then found again by what it depends on."""
+    """The models of one task and configuration, each trained once and then found again by what it depends on.
+
+    `make_…` only trains what is missing: where it is there, not even the data are read.
+    """
 
     def __init__(self, config: Config, source: Source) -> None:
         self.config, self.source, self.stages = config, source, Stages()
+
+    @cached_property
+    def data(self) -> TaskData:
+        """The task's data, read when first looked at."""
         with self.stages.stage("data"):
-            self.data = load(config, source)
-        self.vocabulary = self.data.tokenizer.vocab_size
+            return load(self.config, self.source)
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+        return self.data.tokenizer.vocab_size
 
     def pretrained(self, which: str) -> CoCa:
         """The pre-trained 'teacher' or 'base': ours, or released weights."""
         if getattr(self.config, f"{which}_weights"):
             return load_released(self.config, which, self.vocabulary).to(device())
+        folder = self.make_pretrained(which)
+        return _filled(build(size(self.config, which, self.vocabulary), 0), folder)
+
+    def make_pretrained(self, which: str) -> Path:
+        """The folder of our pre-trained 'teacher' or 'base'."""
         fields = (*_PRETRAIN, *(("teacher_layers", "teacher_width", "pretrain_steps") if which == "teacher" else ()))
         fields = (*fields, *(("base_layers", "student_width", "base_steps") if which == "base" else ()))
-        shared = self.data.task.captions or has_captions(self.source)
+        shared = TASKS[self.config.task].captions or has_captions(self.source)
         task = "" if shared else self.config.task
-        coca, _ = self._kept(
-            f"{which}-{self._id(which, fields, task)}",
-            lambda keeper: (pretrain(self.config, which, self._pairs(), self.data.tokenizer, keeper), {}),
-            lambda: build(size(self.config, which, self.vocabulary), 0),
-            "pre-training",
-        )
-        return coca
 
-    def _pairs(self) -> Split:
-        return pretraining_pairs(self.config, self.source, self.data)
+        def make(keeper: Keeper) -> tuple[CoCa, dict[str, Any]]:
+            pairs = pretraining_pairs(self.config, self.source, self.data)
+            return pretrain(self.config, which, pairs, self.data.tokenizer, keeper), {}
+
+        return self._once(f"{which}-{self._id(which, fields, task)}", "pre-training", make)
 
     def teacher(self) -> tuple[TaskModel, dict[str, Any]]:
         """The fine-tuned teacher of the task, and what it reaches."""
+        folder, shape = self.make_teacher(), size(self.config, "teacher", self.vocabulary)
+        shell = for_task(build(shape, 0), shape, self.data.task.pictures, len(self.data.classes), 0)
+        return _filled(shell, folder).eval().requires_grad_(False), read_json(folder / "about.json")
+
+    def make_teacher(self) -> Path:
+        """The folder of the task's teacher."""
         fields = (*_PRETRAIN, *_FINETUNE, "teacher_layers", "teacher_width", "pretrain_steps", "rand_augment")
-        shape = size(self.config, "teacher", self.vocabulary)
-        pictures, classes = self.data.task.pictures, len(self.data.classes)
-        model, facts = self._kept(
-            f"{self.config.task}-teacher-{self._id('teacher', fields)}",
-            self._new_teacher,
-            lambda: for_task(build(shape, 0), shape, pictures, classes, 0),
-            "teacher",
-        )
-        return model.eval().requires_grad_(False), facts
+        return self._once(f"{self.config.task}-teacher-{self._id('teacher', fields)}", "teacher", self._new_teacher)
 
     def _new_teacher(self, keeper: Keeper) -> tuple[TaskModel, dict[str, Any]]:
         model = finetune(self.config, self.pretrained("teacher"), self.data, keeper)
@@ -100,7 +114,7 @@ class Workshop:
         """What no model at all reaches, and a student-sized one that sees no picture (captions: one person)."""
         fields = (*_PRETRAIN, *_STUDENT, "task", "answer_count", "base_layers", "base_steps")
         name = f"{self.config.task}-baselines-{self._id('baselines', fields)}"
-        folder = self._once(name, "baselines", lambda folder, keeper: self._baselines(keeper))
+        folder = self._once(name, "baselines", lambda keeper: (None, self._baselines(keeper)))
         return read_json(folder / "about.json")
 
     def _judge(self, model: TaskModel, data: TaskData) -> dict[str, Any]:
@@ -130,34 +144,27 @@ class Workshop:
         known = [fingerprint(self.config)] if fingerprint(self.config) else []  # of released weights, if any
         return content_hash(RECORD_VERSION, which, parts, self.source.fingerprint, *more, *known)
 
-    def _kept(
-        self, name: str, make: Callable[[Keeper], tuple[Any, Mapping]], shell: Callable[[], Any], stage: str
-    ) -> tuple[Any, dict]:
-        """A model and its facts from `<cache>/models/<name>`, made and kept there where it is missing."""
-
-        def made(folder: Path, keeper: Keeper) -> Mapping:
-            model, facts = make(keeper)
-            save_model(model, folder / "model.safetensors")
-            return facts
-
-        folder = self._once(name, stage, made)
-        model = shell()
-        load_model(model, folder / "model.safetensors")
-        return model.to(device()), read_json(folder / "about.json")
-
-    def _once(self, name: str, stage: str, make: Callable[[Path, Keeper], Mapping]) -> Path:
-        """The folder `<cache>/models/<name>`; where it is missing `make` fills it, and its facts are written last."""
+    def _once(self, name: str, stage: str, make: Callable[[Keeper], tuple[nn.Module | None, Mapping]]) -> Path:
+        """The folder `<cache>/models/<name>`; where it is missing `make` gives a model, if any, and facts to keep."""
         folder = self.source.cache / "models" / name
         if not (folder / "about.json").exists():
             with alone(folder, name):
                 if not (folder / "about.json").exists():  # else another process was faster
                     keeper = Keeper(folder / "resume.pt")
                     with self.stages.stage(stage):
-                        facts = make(folder, keeper)
-                    write_json(folder / "about.json", facts)
+                        model, facts = make(keeper)
+                    if model is not None:
+                        save_model(model, folder / "model.safetensors")
+                    write_json(folder / "about.json", facts)  # last: what is there now is whole
                     keeper.drop()
                     drop_parts(folder)
         return folder
+
+
+def _filled(model: Model, folder: Path) -> Model:
+    """`model` with the weights that lie in a folder of ours, on the device."""
+    load_model(model, folder / "model.safetensors")
+    return model.to(device())
 
 
 def evaluation_rows(data: TaskData, split: Split, most: int = 0) -> np.ndarray:
