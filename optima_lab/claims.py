@@ -1,11 +1,11 @@
 """Judging the paper's claims: train what they need, seed after seed, execute their notebooks, print the ledger.
 
-What is finished is found again, so that an interrupted run goes on where it stopped; and since a seed is finished for
-all populations before the next begins, fewer seeds can be judged at any time.
+What is finished is found again, so that an interrupted run goes on where it stopped; and since a seed of all
+populations is trained before the next one, fewer seeds can be judged at any time.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,7 +16,7 @@ from optima_lab.errors import ConfigError
 from optima_lab.experiment import configurations
 from optima_lab.notebooks import Job
 from optima_lab.populations import Population, populations
-from optima_lab.sweep import HOME, Sweep
+from optima_lab.sweep import HOME, Sweep, train_together
 
 BY_TASK = ("04_reward_design.ipynb", "05_halflife.ipynb")
 OVER_TASKS = ("06_tables.ipynb", "07_claims.ipynb")
@@ -30,10 +30,10 @@ def judge(plan: Mapping[str, Any], figures: Path) -> int:
     """
     wanted = populations(plan["preset"])
     _check(plan, wanted)
-    last = _train([(p, seeds, _sweep(plan, p, seeds)) for seeds in range(1, plan["seeds"] + 1) for p in wanted])
-    main = last["main"]
-    main.failures += [line for name, sweep in last.items() if name != "main" for line in sweep.failures]
-    main.draw(figures, BY_TASK, _jobs(plan, figures, last))
+    sweeps = _train(plan, wanted)
+    main = sweeps["main"]
+    main.failures += [line for sweep in sweeps.values() for line in sweep.failures if line not in main.failures]
+    main.draw(figures, BY_TASK, _jobs(plan, figures, sweeps))
     code = main.report()
     print(_verdicts(figures / ROOM))
     return code
@@ -52,44 +52,37 @@ def _check(plan: Mapping[str, Any], wanted: Sequence[Population]) -> None:
             parse_strategies(population.strategies, config)
 
 
-def _sweep(plan: Mapping[str, Any], population: Population, seeds: int) -> Sweep:
+def _train(plan: Mapping[str, Any], wanted: Sequence[Population]) -> dict[str, Sweep]:
+    """Train all populations with the same workers, a line after every task with the time left; their sweeps by name."""
+    sweeps = {p.name: _sweep(plan, p) for p in wanted}
+    waiting, started = _missing(sweeps.values()), perf_counter()
+    left = waiting
+    for _ in train_together([*sweeps.values()]):
+        before, left = left, _missing(sweeps.values())
+        if left < before:
+            minutes = (perf_counter() - started) / (waiting - left) * left / 60
+            print(f"{waiting - left} of {waiting} students, about {minutes:.0f} min left", file=sys.stderr)
+    return sweeps
+
+
+def _sweep(plan: Mapping[str, Any], population: Population) -> Sweep:
     changes = {**plan["changes"], **population.changes}
-    return Sweep(**{**plan, "seeds": seeds, "strategies": population.strategies, "changes": changes})
+    return Sweep(**{**plan, "strategies": population.strategies, "changes": changes})
 
 
-def _train(todo: Sequence[tuple[Population, int, Sweep]]) -> dict[str, Sweep]:
-    """Train every sweep in order, a line after each with the time left; the last sweep of every population by name.
-
-    A task that failed in a population is not tried there again with more seeds.
-    """
-    waiting = sum({(p.name): sweep.missing() for p, _, sweep in todo}.values())  # the last of a name has all seeds
-    started, trained, last = perf_counter(), 0, {}
-    for population, seeds, sweep in todo:
-        before = last.get(population.name)
-        if before is not None and before.failures:
-            good = {each.task for each in before.experiments}
-            sweep.tasks = tuple(task for task in sweep.tasks if task in good)
-            sweep.failures += before.failures
-        missing = sweep.missing()
-        sweep.train()
-        last[population.name] = sweep
-        trained += missing
-        if missing:
-            left = (perf_counter() - started) / trained * (waiting - trained) / 60
-            line = f"{seeds} of {todo[-1][1]} seeds, {population.name}: {trained} of {waiting} students"
-            print(f"{line}, about {left:.0f} min left", file=sys.stderr)
-    return last
+def _missing(sweeps: Iterable[Sweep]) -> int:
+    return sum(count for sweep in sweeps for _, count in sweep.waiting())
 
 
-def _jobs(plan: Mapping[str, Any], figures: Path, last: Mapping[str, Sweep]) -> list[Job]:
+def _jobs(plan: Mapping[str, Any], figures: Path, sweeps: Mapping[str, Sweep]) -> list[Job]:
     """The notebooks over all tasks, for the tasks that the main population has and the populations that have them."""
-    tasks = [task for task in plan["tasks"] if task in {each.task for each in last["main"].experiments}]
-    whole = [name for name, sweep in last.items() if set(tasks) <= {each.task for each in sweep.experiments}]
+    tasks = [task for task in plan["tasks"] if task in {each.task for each in sweeps["main"].experiments}]
+    whole = [name for name, sweep in sweeps.items() if set(tasks) <= {each.task for each in sweep.experiments}]
     given = {name: plan[name] for name in ("preset", "seeds", "data", "runs")}
     changes = ",".join(f"{name}={value}" for name, value in sorted(plan["changes"].items()))
     given |= {"tasks": ",".join(tasks), "populations": ",".join(whole), "changes": changes, "figures": str(figures)}
     speed = Path(plan["runs"]) / "speed.json"
-    known = [sweep.key(task) for sweep in last.values() for task in tasks]
+    known = [sweep.key(task) for sweep in sweeps.values() for task in tasks]
     key = " ".join([*known, speed.read_text(encoding="utf-8") if speed.exists() else ""])
     return [Job(HOME / name, figures / ROOM / name, given, key) for name in OVER_TASKS] if tasks else []
 

@@ -10,7 +10,7 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optima_lab import records
 from optima_lab.cluster import Pool, cluster
@@ -53,76 +53,33 @@ class Sweep:
     started: float = field(default_factory=perf_counter)
 
     def train(self) -> None:
-        """Train what is missing, `jobs` tasks at once; one that fails leaves the others alone.
+        """Train what is missing."""
+        for _ in train_together([self]):
+            pass
 
-        Each worker has its share of the cores' threads: small models gain more from a second process than from a
-        second thread. With a `scheduler` every task and seed is a call of its own, on the workers of its cluster.
-        """
-        start = perf_counter()
-        waiting = self._waiting()
-        workers = 1 if _TOGETHER else min(max(1, len(waiting)), self.jobs or os.cpu_count() or 1)
-        if self.scheduler:  # other machines start in other folders
-            self.runs, self.data = (str(Path(p).resolve()) if p else "" for p in (self.runs, self.data))
-        with cluster(self.scheduler) if self.scheduler else _pool(workers) as pool:
-            if waiting:
-                self._prepare(pool, waiting)
-            for result in pool(self._calls()):
-                self._note(result)
-        order = list(TASKS)
-        self.experiments.sort(key=lambda e: (order.index(e.task), e.seed))
-        self.seconds["training"] = perf_counter() - start - self.seconds.get("preparation", 0.0)
-
-    def _calls(self) -> list[tuple]:
-        """The slowest tasks first; on a cluster seed by seed, so that the first ones make what the others share."""
+    def calls(self, place: int = 0) -> list[tuple]:
+        """A call for every seed and task, the slowest task of a seed first; `place` tells whose outcome it is."""
         tasks = sorted(self.tasks, key=lambda task: (not TASKS[task].captions, -TASKS[task].pictures))
-        if not self.scheduler:
-            return [(run_or_say, task, self._arguments()) for task in tasks]
         first = int(self.changes.get("seed", 0))
+        known = {**self.configured(), "runs": self.runs, "strategies": self.strategies, "seeds": 1}
         seeds = range(first, first + self.seeds)
-        return [(run_or_say, task, {**self._arguments(), "seeds": 1, "seed": n}) for n in seeds for task in tasks]
+        return [(run_or_say, place, task, {**known, "seed": seed}) for seed in seeds for task in tasks]
 
-    def _configured(self) -> dict[str, Any]:
+    def configured(self) -> dict[str, Any]:
+        """The arguments of `configurations` but the task."""
         return {"preset": self.preset, "seeds": self.seeds, "data": self.data, **self.changes}
 
-    def _arguments(self) -> dict[str, Any]:
-        return {**self._configured(), "runs": self.runs, "strategies": self.strategies}
+    def waiting(self) -> list[tuple[Config, int]]:
+        """The configurations, one a task and seed, that have students to train, and how many."""
+        configs = [config for task in self.tasks for config in configurations(task, **self.configured())]
+        counted = [(config, len(pending(config, self.runs, self.strategies))) for config in configs]
+        return [(config, count) for config, count in counted if count]
 
-    def missing(self) -> int:
-        """How many students there are still to train."""
-        configs = [c for task in self.tasks for c in configurations(task, **self._configured())]
-        return sum(len(pending(c, self.runs, self.strategies)) for c in configs)
-
-    def _waiting(self) -> list[Config]:
-        """The configurations, one a task, that have something to train."""
-        return [
-            config
-            for task in self.tasks
-            for config in configurations(task, **self._configured())[:1]
-            if any(pending(c, self.runs, self.strategies) for c in configurations(task, **self._configured()))
-        ]
-
-    def _prepare(self, pool: Pool, waiting: Sequence[Config]) -> None:
-        """What tasks need is made once, before they part: the world, the two pre-trained models, then the teachers.
-
-        Teachers are calls of their own, as they take unlike times: so no worker waits long at the end. What cannot be
-        made here is left to the tasks, which say why.
-        """
-        start = perf_counter()
-        runs = Path(self.runs)
-        every = [configurations(task, **self._configured())[0] for task in TASKS] if not self.data else []
-        done = all([*pool([(prepared, "write_data", config, runs) for config in every])])
-        if done:
-            shared = [(prepared, "pretrain_teacher", waiting[0], runs), (prepared, "pretrain_base", waiting, runs)]
-            all([*pool(shared)])
-            slowest_first = sorted(waiting, key=lambda config: -config.finetune_steps * TASKS[config.task].pictures)
-            all([*pool([(prepared, "teach", config, runs) for config in slowest_first])])
-        self.seconds["preparation"] = perf_counter() - start
-
-    def _note(self, result: list[Experiment] | str) -> None:
-        if isinstance(result, str):
-            self.failures.append(result)
-        else:
-            self.experiments += result
+    def note(self, outcome: "Outcome") -> None:
+        """Keep what became of a call; that a task fails in the same way with other seeds is said once."""
+        self.experiments += outcome.experiments
+        if outcome.error and outcome.error not in self.failures:
+            self.failures.append(outcome.error)
 
     def draw(self, figures: Path, notebooks: Sequence[str] = NOTEBOOKS, more: Sequence["Job"] = ()) -> None:
         """Execute these notebooks for every trained task, then `more` of them, and build the gallery."""
@@ -178,6 +135,59 @@ class Sweep:
         return 1 if self.failures else 0
 
 
+class Outcome(NamedTuple):
+    """What became of a call: a task's experiments, or in one line why there are none; whose it is."""
+
+    place: int
+    experiments: Sequence[Experiment] = ()
+    error: str = ""
+
+
+def train_together(sweeps: Sequence[Sweep]) -> Iterator[None]:
+    """Train what sweeps of one plan miss with the same workers, seed after seed; yields after every task of a seed.
+
+    `jobs` tasks at once; one that fails leaves the others alone. Each worker has its share of the cores' threads: small
+    models gain more from a second process than from a second thread. A `scheduler` gives the calls to its cluster.
+    """
+    first, start = sweeps[0], perf_counter()
+    waiting = [config for sweep in sweeps for config, _ in sweep.waiting()]
+    workers = 1 if _TOGETHER else min(max(1, len(waiting)), first.jobs or os.cpu_count() or 1)
+    for sweep in sweeps if first.scheduler else ():  # other machines start in other folders
+        sweep.runs, sweep.data = (str(Path(p).resolve()) if p else "" for p in (sweep.runs, sweep.data))
+    calls = [call for place, sweep in enumerate(sweeps) for call in sweep.calls(place)]
+    with cluster(first.scheduler) if first.scheduler else _pool(workers) as pool:
+        by_task = [*{config.task: config for config in reversed(waiting)}.values()]
+        if waiting:
+            _prepare(pool, by_task, first)
+        first.seconds["preparation"] = perf_counter() - start
+        for outcome in pool([*_teachers(by_task, first), *sorted(calls, key=lambda call: call[-1]["seed"])]):
+            if isinstance(outcome, Outcome):  # not a teacher's: where there is none, its students say why
+                sweeps[outcome.place].note(outcome)
+                yield
+    order = list(TASKS)
+    for sweep in sweeps:
+        sweep.experiments.sort(key=lambda e: (order.index(e.task), e.seed))
+    first.seconds["training"] = perf_counter() - start - first.seconds["preparation"]
+
+
+def _prepare(pool: Pool, by_task: Sequence[Config], sweep: Sweep) -> None:
+    """What tasks share is made once, before they part: the world, then the two pre-trained models.
+
+    What cannot be made here is left to the tasks, which say why.
+    """
+    runs = Path(sweep.runs)
+    every = [configurations(task, **sweep.configured())[0] for task in TASKS] if not sweep.data else []
+    if all([*pool([(prepared, "write_data", config, runs) for config in every])]):
+        shared = [(prepared, "pretrain_teacher", by_task[0], runs), (prepared, "pretrain_base", by_task, runs)]
+        all([*pool(shared)])
+
+
+def _teachers(by_task: Sequence[Config], sweep: Sweep) -> list[tuple]:
+    """Calls of their own, the slowest first: whoever has no teacher left to train begins with the students."""
+    slowest_first = sorted(by_task, key=lambda config: -config.finetune_steps * TASKS[config.task].pictures)
+    return [(prepared, "teach", config, Path(sweep.runs)) for config in slowest_first]
+
+
 @contextmanager
 def _pool(workers: int) -> Iterator[Pool]:
     """Calls in `workers` processes, results as they come; with one worker, here. Ctrl-C ends them all.
@@ -194,7 +204,7 @@ def _pool(workers: int) -> Iterator[Pool]:
     threads = max(1, (os.cpu_count() or 1) // workers)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, places))
     try:
-        yield lambda calls: [f.result() for f in as_completed([pool.submit(*call) for call in calls])]
+        yield lambda calls: (f.result() for f in as_completed([pool.submit(*call) for call in calls]))
         pool.shutdown()
     except BaseException:
         for process in list((pool._processes or {}).values()):
@@ -219,12 +229,12 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def run_or_say(task: str, arguments: Mapping[str, Any]) -> list[Experiment] | str:
+def run_or_say(place: int, task: str, arguments: Mapping[str, Any]) -> Outcome:
     """A task's experiments, or in one line why there are none; the other tasks go on."""
     try:
-        return run(task, **arguments)
+        return Outcome(place, run(task, **arguments))
     except OptimaError as error:
-        return f"{task}: {error}"
+        return Outcome(place, error=f"{task}: {error}")
 
 
 def prepared(name: str, *arguments: Any) -> bool:

@@ -35,16 +35,6 @@ def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         check_scheduler("tcp://127.0.0.1:8786")
 
 
-def test_on_a_cluster_every_task_and_seed_is_a_call(tmp_path: Path) -> None:
-    local, far = (sweep(tmp_path, scheduler, 3) for scheduler in ("", "tcp://127.0.0.1:8786"))
-    assert [(task, given["seeds"]) for _, task, given in local._calls()] == [("vqa", 3)]
-    assert [(task, given["seed"], given["seeds"]) for _, task, given in far._calls()] == [
-        ("vqa", 0, 1),
-        ("vqa", 1, 1),
-        ("vqa", 2, 1),
-    ]
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_lost_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:

@@ -54,5 +54,6 @@ def test_workers_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_no_worker_is_left_alone_with_the_slowest_task() -> None:
-    sweep = Sweep(tuple(TASKS), "smoke", "", "runs", 1, "none", 2, {})
-    assert [task for _, task, _ in sweep._calls()] == ["coco", "nlvr2", "vqa", "snli_ve"]
+    sweep = Sweep(tuple(TASKS), "smoke", "", "runs", 2, "none", 2, {"seed": 5})
+    called = [(task, given["seed"], given["seeds"]) for _, _, task, given in sweep.calls()]
+    assert called == [(task, seed, 1) for seed in (5, 6) for task in ("coco", "nlvr2", "vqa", "snli_ve")]
