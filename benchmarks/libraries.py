@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks._laptop import ENDLESS, LWD, Setting, in_turns, laptop, line, milliseconds, options, ratios
-from benchmarks.steps import STEPS, ours
+from benchmarks.steps import ours
 from optima_lab.bandits.arms import parse_arm
 from optima_lab.distill import losses as eq
 from optima_lab.distill.models import TaskModel, blocks
@@ -33,6 +33,7 @@ from optima_lab.distill.walk import Trace, _decoder_masks, _text_masks
 
 TOWERS = {"image": "visual.transformer.resblocks", "text": "text.transformer.resblocks", "decoder": "text_decoder"}
 LAST = "text_decoder.ln_final"
+STEPS = 20  # a turn
 
 
 class Hooked:
@@ -134,8 +135,8 @@ def main() -> int:
     if not agree(setting, length):
         return 1
     six = ",".join(f"{LWD}:alpha_hidden={1 + n / 16}" for n in range(16))
-    runs = {"ours": ours(setting, LWD), "theirs": theirs(setting, length), "short": theirs(setting)}
-    took = in_turns(runs | {"many": ours(setting, six)}, chosen.repeats)
+    runs = {"ours": ours(setting, LWD, STEPS), "theirs": theirs(setting, length), "short": theirs(setting)}
+    took = in_turns(runs | {"many": ours(setting, six, STEPS)}, chosen.repeats)
     print(f"our step: {milliseconds(took['ours'], STEPS):.1f} ms; theirs: {milliseconds(took['theirs'], STEPS):.1f} ms")
     line("(d) our step / torchdistill's", ratios(took["ours"], took["theirs"]), 0.85)
     line("    with texts cut as ours are", ratios(took["ours"], took["short"]))

@@ -83,7 +83,7 @@ def price_of_distilling(setting: Setting, repeats: int) -> dict[str, list[float]
     pairs = (("ours", ours), ("bare", bare))  # side by side, LWD's next to the bare step
     runs |= {f"{name} {arm}": make(setting, arm) for arm in reversed(ARMS) for name, make in pairs}
     runs["rounds of 4"] = lambda: [next(rounds) for _ in range(STEPS // setting.config.round_steps)]
-    took = in_turns(runs, repeats)
+    took = in_turns(runs, 5 * repeats)
     alone, distilled = (milliseconds(took[name], STEPS) for name in ("bare", f"ours {LWD}"))
     print(f"a bare step: {alone:.1f} ms; LWD's: {distilled:.1f} ms; median, then the middle half of the turns")
     line("(a) LWD's step / a bare step", ratios(took[f"ours {LWD}"], took["bare"]), 1.10)
@@ -133,10 +133,9 @@ def arithmetic(setting: Setting, took: dict[str, list[float]]) -> None:
     a = torch.randn(1024, 1024)
     product = in_turns({"product": lambda: a @ a}, 20)["product"]
     rate = 2 * 1024**3 / median(product)
-    rounds = setting.rounds(LWD, round_steps=STEPS)
-    next(rounds)
+    steps = ours(setting, LWD)
     with FlopCounterMode(display=False) as counter:
-        next(rounds)
+        steps()
     done = counter.get_total_flops() / median(took[f"ours {LWD}"])
     print(f"(e) LWD's step: {done / 1e9:.1f} GFLOP/s of the {rate / 1e9:.1f} of a 1024³ product: {done / rate:.2f}")
 

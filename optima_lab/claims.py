@@ -32,7 +32,7 @@ def judge(plan: Mapping[str, Any], figures: Path) -> int:
     _check(plan, wanted)
     sweeps = _train(plan, wanted)
     main = sweeps["main"]
-    main.failures += [line for sweep in sweeps.values() for line in sweep.failures if line not in main.failures]
+    main.failures = list(dict.fromkeys(line for sweep in sweeps.values() for line in sweep.failures))
     main.draw(figures, BY_TASK, _jobs(plan, figures, sweeps))
     code = main.report()
     print(_verdicts(figures / ROOM))
@@ -60,7 +60,8 @@ def _train(plan: Mapping[str, Any], wanted: Sequence[Population]) -> dict[str, S
     for _ in train_together([*sweeps.values()]):
         before, left = left, _missing(sweeps.values())
         if left < before:
-            minutes = (perf_counter() - started) / (waiting - left) * left / 60
+            spent = perf_counter() - started - sweeps["main"].seconds["preparation"]
+            minutes = spent / (waiting - left) * left / 60
             print(f"{waiting - left} of {waiting} students, about {minutes:.0f} min left", file=sys.stderr)
     return sweeps
 

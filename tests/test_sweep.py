@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from optima_lab import sweep
 from optima_lab.config import TASKS
 from optima_lab.sweep import Sweep
 
@@ -54,6 +56,30 @@ def test_workers_end_with_a_command_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_no_worker_is_left_alone_with_the_slowest_task() -> None:
-    sweep = Sweep(tuple(TASKS), "smoke", "", "runs", 2, "none", 2, {"seed": 5})
-    called = [(task, given["seed"], given["seeds"]) for _, _, task, given in sweep.calls()]
+    asked = Sweep(tuple(TASKS), "smoke", "", "runs", 2, "none", 2, {"seed": 5})
+    called = [(task, given["seed"], given["seeds"]) for _, _, task, given in asked.calls()]
     assert called == [(task, seed, 1) for seed in (5, 6) for task in ("coco", "nlvr2", "vqa", "snli_ve")]
+
+
+def test_populations_share_workers_seed_by_seed_after_the_teachers(tmp_path: Path, monkeypatch) -> None:
+    row = []
+
+    def answer(call, *given):
+        if call is not sweep.run_or_say:
+            row.append((given[0], given[1].task) if given[0] == "teach" else given[0])
+            return True
+        place, task, plan = given
+        row.append((place, task, plan["seed"]))
+        return sweep.Outcome(place, error=f"{task}: no data")
+
+    pool = nullcontext(lambda calls: (answer(*call) for call in calls))
+    monkeypatch.setattr(sweep, "_pool", lambda workers: pool)
+    large, small = (
+        Sweep(("vqa", "nlvr2"), "smoke", "", str(tmp_path), 2, "none", 2, changes)
+        for changes in ({}, {"student_layers": "1/1/1"})
+    )
+    assert sum(1 for _ in sweep.train_together([large, small])) == 8
+    assert row[:6] == ["write_data"] * 4 + ["pretrain_teacher", "pretrain_base"]
+    assert row[6:8] == [("teach", "nlvr2"), ("teach", "vqa")]
+    assert row[8:] == [(place, task, seed) for seed in (0, 1) for place in (0, 1) for task in ("nlvr2", "vqa")]
+    assert large.failures == small.failures == ["nlvr2: no data", "vqa: no data"], "each said once"
