@@ -35,9 +35,10 @@ from optima_lab.distill.tasks import (
     training_batch,
     training_loss,
 )
-from optima_lab.distill.walk import Trace, View, every_layer, mask_counts, walk
+from optima_lab.distill.walk import Trace, View, decoded, every_layer, mask_counts, walk
 
 EVERYTHING = frozenset(MODULES)
+ENCODERS = EVERYTHING - {"decoder"}
 Records = list[dict[str, Any]]
 
 
@@ -155,13 +156,24 @@ class Bench:
 
     @torch.no_grad()
     def ask_teacher(self, batch: DeviceBatch, views: Mapping[View, tuple[Arm, bool]]) -> dict[View, Target]:
-        """The teacher's hidden states and attention of an arm's modules, nothing else is run; one walk a view."""
-        pictures = batch.patches(self.teacher.patch_size)
+        """The teacher's hidden states and attention of the views' modules, nothing else is run.
+
+        Views of the same attention share one walk of the encoders; the decoder is walked once a view.
+        """
+        coca, layers, pictures = self.teacher.coca, self.teacher_layers, batch.patches(self.teacher.patch_size)
+        encoded: dict[str, Trace] = {}
         targets = {}
         for view, (arm, predict) in views.items():
-            collect = {module: self.teacher_layers[module] for module in arm}
-            run = EVERYTHING if predict else arm
-            trace = walk(self.teacher.coca, pictures, batch.tokens, run=run, collect=collect, view=view)
+            if view.attention not in encoded:
+                alike = [need for other, need in views.items() if other.attention == view.attention]
+                read = frozenset[str]().union(*(a for a, _ in alike)) & ENCODERS
+                run = ENCODERS if any(p or "decoder" in a for a, p in alike) else read
+                collect = {module: layers[module] for module in read}
+                encoded[view.attention] = walk(coca, pictures, batch.tokens, run=run, collect=collect, view=view)
+            trace = encoded[view.attention]
+            if predict or "decoder" in arm:
+                noted = layers["decoder"] if "decoder" in arm else ()
+                trace = decoded(coca, batch.tokens, pictures.shape[1], trace, noted, view)
             targets[view] = Target(resampled(trace, self.grid), logits(self.teacher, trace) if predict else None)
         return targets
 

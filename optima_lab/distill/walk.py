@@ -5,7 +5,7 @@ attention scores come out on the way, and only the modules asked for are run. Te
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Any  # what open_clip's modules hold: PyTorch types every part as Tensor or Module
 
@@ -218,6 +218,14 @@ def walk_decoder(
         x, other = _block(cross_block, x, None, wanted if cross else "", trace.image_tokens)
         _note(trace, "decoder", x, other if cross else own)
     trace.decoded = decoder.ln_final(x)
+
+
+def decoded(coca: CoCa, tokens: Tensor, pictures: int, trace: Trace, layers: Layers, view: View) -> Trace:
+    """Both encoders' trace and the decoder's in `view` beside it; `trace` stays as it is, for other views to share."""
+    noted = {name: dict(getattr(trace, name)) for name in ("hidden", "attention", "token_mask", "pair_mask")}
+    whole = replace(trace, **noted)
+    walk_decoder(coca, tokens, pictures, whole, layers, view)
+    return whole
 
 
 def token_logits(coca: CoCa, trace: Trace) -> Float[Tensor, "batch token vocabulary"]:

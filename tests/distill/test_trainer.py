@@ -329,8 +329,10 @@ def test_what_was_not_computed_is_none_and_the_total_adds_up():
         ("img", {"image": 4 + 4 * 4, "text": 3, "decoder": 4}),
         ("none,img,txt", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4}),
         ("img,img+txt", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4}),
-        # A second view of the attention is a second walk, of the modules it needs alone.
+        # Another attention is another walk, of the modules it needs alone; of the decoder, one of the decoder alone.
         ("img,txt:attention=weights", {"image": 2 * 4 + 4 * 4, "text": 2 * 3 + 4 * 3, "decoder": 2 * 4}),
+        ("img,dide", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 2 * 4 + 4 * 4}),
+        ("img+txt+multi,dide", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 2 * (4 + 4 * 4)}),
         ("img,kl", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4 + 4 * 4}),
         ("multi", {"image": 4 + 4 * 4, "text": 3 + 4 * 3, "decoder": 4 + 4 * 4}),
     ],
