@@ -122,8 +122,8 @@ def _mean_square(ours: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
     _require_same_shape(ours, theirs, "student and teacher")
     if mask is None:
         return F.mse_loss(ours, theirs)
-    forbidden = ~mask  # filled before the difference: a gradient of 0 · NaN would be NaN
-    apart = F.mse_loss(ours.masked_fill(forbidden, 0.0), theirs.masked_fill(forbidden, 0.0), reduction="sum")
+    # zero before the difference: a gradient of 0 · NaN would be NaN
+    apart = F.mse_loss(torch.where(mask, ours, 0.0), torch.where(mask, theirs, 0.0), reduction="sum")
     return apart / (mask.sum() * (ours.numel() // mask.numel()))  # a mask may be one for many values
 
 

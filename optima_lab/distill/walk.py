@@ -102,7 +102,7 @@ def attend(
     out = F.scaled_dot_product_attention(*heads, attn_mask=None if mask is None else mask[:, None])
     out = F.linear(out.transpose(1, 2).flatten(2), attn.out_proj.weight, attn.out_proj.bias)
     if wanted == "scores":
-        return out, q @ k.transpose(1, 2) / (h * sqrt(d / h))
+        return out, torch.bmm(q, k.mT).div_(h * sqrt(d / h))
     if wanted == "weights":
         scores = heads[0] @ heads[1].transpose(2, 3) / sqrt(d / h)
         scores = scores if mask is None else scores.masked_fill(~mask[:, None], float("-inf"))
