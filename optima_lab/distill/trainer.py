@@ -160,22 +160,25 @@ class Bench:
 
         Views of the same attention share one walk of the encoders; the decoder is walked once a view.
         """
-        coca, layers, pictures = self.teacher.coca, self.teacher_layers, batch.patches(self.teacher.patch_size)
-        encoded: dict[str, Trace] = {}
+        coca, layers, pictures = self.teacher.coca, self.teacher_layers["decoder"], batch.images.shape[1]
+        encoded = {kind: self._encode(batch, kind, views) for kind in {view.attention for view in views}}
         targets = {}
         for view, (arm, predict) in views.items():
-            if view.attention not in encoded:
-                alike = [need for other, need in views.items() if other.attention == view.attention]
-                read = frozenset[str]().union(*(a for a, _ in alike)) & ENCODERS
-                run = ENCODERS if any(p or "decoder" in a for a, p in alike) else read
-                collect = {module: layers[module] for module in read}
-                encoded[view.attention] = walk(coca, pictures, batch.tokens, run=run, collect=collect, view=view)
-            trace = encoded[view.attention]
-            if predict or "decoder" in arm:
-                noted = layers["decoder"] if "decoder" in arm else ()
-                trace = decoded(coca, batch.tokens, pictures.shape[1], trace, noted, view)
-            targets[view] = Target(resampled(trace, self.grid), logits(self.teacher, trace) if predict else None)
+            trace, noted = encoded[view.attention], layers if "decoder" in arm else ()
+            if predict or noted:
+                trace = decoded(coca, batch.tokens, pictures, trace, noted, view)
+            targets[view] = Target(trace, logits(self.teacher, trace) if predict else None)
         return targets
+
+    def _encode(self, batch: DeviceBatch, kind: str, views: Mapping[View, tuple[Arm, bool]]) -> Trace:
+        """One walk of the encoders that views of this kind of attention match or decode from, on the student's grid."""
+        needs = [need for view, need in views.items() if view.attention == kind]
+        matched = frozenset[str]().union(*(arm for arm, _ in needs))
+        run = ENCODERS if "decoder" in matched or any(predict for _, predict in needs) else matched
+        collect = {module: self.teacher_layers[module] for module in matched & ENCODERS}
+        patches = batch.patches(self.teacher.patch_size)
+        trace = walk(self.teacher.coca, patches, batch.tokens, run=run, collect=collect, view=View(kind))
+        return resampled(trace, self.grid)
 
     def compare(self, student: Student, arm: Arm, lesson: Lesson) -> Losses:
         """One student's losses on a batch, hidden states and attention over the layers of `arm`."""
