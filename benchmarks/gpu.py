@@ -66,7 +66,7 @@ def shares(known: Setting, best: float, repeats: int) -> None:
     batch = training_batch(known.config, known.data, known.config.batch_size, 0, 1)
     pictures = batch.patches(known.teacher.patch_size)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def forward() -> None:
         with torch.autocast(device().type, torch.bfloat16):
             logits(known.teacher, walk(known.teacher.coca, pictures, batch.tokens, run=frozenset(MODULES)))

@@ -97,7 +97,7 @@ def theirs(setting: Setting, length: int = 0) -> Callable[[], list[float]]:
         batch = training_batch(c, data, c.batch_size, c.seed, number)
         batch = padded(batch, length) if length else batch
         keep = head_dropout(student.model, batch, c.dropout, c.seed, number)
-        with torch.no_grad():
+        with torch.inference_mode():
             target = large(batch)
         student.optimizer.zero_grad(set_to_none=True)
         trace = small(batch)

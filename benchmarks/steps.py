@@ -44,7 +44,7 @@ def bare(setting: Setting, arm: str = "") -> Callable[[], None]:
     def run() -> None:
         for step in (next(steps) for _ in range(STEPS)):
             batch = training_batch(c, data, c.batch_size, c.seed, step)
-            with torch.no_grad():
+            with torch.inference_mode():
                 if arm:
                     walk(teacher.coca, batch.patches(teacher.patch_size), batch.tokens, run=parse_arm(arm))
                 else:

@@ -109,7 +109,7 @@ class Evaluation:
         return {name: value for name, value in values.items() if not np.isnan(value)}
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def evaluate(
     models: Sequence[TaskModel],
     teacher: TaskModel | None,

@@ -3,7 +3,7 @@
 Every mean is over positions that both models really have: padding and forbidden attention say nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from optima_lab.bandits.arms import Arm
+from optima_lab.distill.matched import Pair, mean_squares, require_same_shape
 from optima_lab.distill.models import Projections
 from optima_lab.distill.walk import Trace
 
@@ -35,14 +36,14 @@ def kl_divergence(
 
     The paper writes the student first; many distillation libraries put the teacher first.
     """
-    _require_same_shape(student_logits, teacher_logits, "student and teacher")
+    require_same_shape(student_logits, teacher_logits, "student and teacher")
     student, teacher = student_logits.log_softmax(-1), teacher_logits.log_softmax(-1)
     return mean((student.exp() * (student - teacher)).sum(-1), mask)
 
 
 def cross_entropy(logits: Float[Tensor, "batch classes"], targets: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
     """Cross-entropy against soft targets, each row scaled to sum to one; a row of zeros adds nothing."""
-    _require_same_shape(logits, targets, "logits and targets")
+    require_same_shape(logits, targets, "logits and targets")
     share = targets / targets.sum(-1, keepdim=True).clamp_min(1e-12)
     return -(share * logits.log_softmax(-1)).sum(-1).mean()
 
@@ -88,48 +89,45 @@ WHOLE = Shares()
 
 def scaled(loss: Tensor, share: Tensor | float) -> Tensor:
     """A part's share of a loss; a whole batch's loss as it is."""
-    return loss if isinstance(share, float) and share == 1.0 else loss * share
+    return loss if _all(share) else loss * share
+
+
+def _all(share: Tensor | float) -> bool:
+    return isinstance(share, float) and share == 1.0  # a tensor is not asked for its value: a wait
 
 
 def hidden_loss(
-    student: Trace, teacher: Trace, projections: Projections, arm: Arm, shares: Shares = WHOLE
+    student: Trace, teacher: Trace, projections: Projections, arm: Arm, shares: Shares = WHOLE, plain: bool = False
 ) -> Float[Tensor, ""]:
     """L_hidn of Eq. 3: mean over the arm's student layers i of MSE(H_t^⌈g·i⌉, H_s^i W^i).
 
     The traces list the student's layers and the teacher's layers matched to them, in the same order.
     """
-    errors = []
+    pairs, parts = [], []
     for module in sorted(arm):
-        mask = student.token_mask[module]
-        matrices = getattr(projections, module)
+        mask, matrices = student.token_mask[module], getattr(projections, module)
         for h_s, h_t, w in zip(student.hidden[module], teacher.hidden[module], matrices, strict=True):
-            error = _mean_square(h_s @ w, h_t, None if mask is None else mask[..., None])
-            errors.append(scaled(error, shares.tokens.get(module, 1.0)))
-    return torch.stack(errors).mean()
+            pairs.append(Pair(h_s @ w, h_t, None if mask is None else mask[..., None]))
+            parts.append(shares.tokens.get(module, 1.0))
+    return _mean_of(mean_squares(pairs, plain), parts)
 
 
-def attention_loss(student: Trace, teacher: Trace, arm: Arm, shares: Shares = WHOLE) -> Float[Tensor, ""]:
+def attention_loss(
+    student: Trace, teacher: Trace, arm: Arm, shares: Shares = WHOLE, plain: bool = False
+) -> Float[Tensor, ""]:
     """L_attn of Eq. 4: the same mean of MSE(A_t^⌈g·i⌉, A_s^i) over head-averaged attention, no projection."""
-    errors = []
+    pairs, parts = [], []
     for module in sorted(arm):
-        mask = student.pair_mask[module]
         for a_s, a_t in zip(student.attention[module], teacher.attention[module], strict=True):
-            errors.append(scaled(_mean_square(a_s, a_t, mask), shares.pairs.get(module, 1.0)))
-    return torch.stack(errors).mean()
+            pairs.append(Pair(a_s, a_t, student.pair_mask[module]))
+            parts.append(shares.pairs.get(module, 1.0))
+    return _mean_of(mean_squares(pairs, plain), parts)
 
 
-def _mean_square(ours: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
-    _require_same_shape(ours, theirs, "student and teacher")
-    if mask is None:
-        return F.mse_loss(ours, theirs)
-    # zero before the difference: a gradient of 0 · NaN would be NaN
-    apart = F.mse_loss(torch.where(mask, ours, 0.0), torch.where(mask, theirs, 0.0), reduction="sum")
-    return apart / (mask.sum() * (ours.numel() // mask.numel()))  # a mask may be one for many values
-
-
-def _require_same_shape(ours: Tensor, theirs: Tensor, names: str) -> None:
-    if ours.shape != theirs.shape:  # never broadcast: a wrong batch or grid would pass unseen
-        raise ValueError(f"{names} must agree in shape, got {tuple(ours.shape)} and {tuple(theirs.shape)}")
+def _mean_of(errors: Tensor, shares: Sequence[Tensor | float]) -> Tensor:
+    if not all(map(_all, shares)):
+        errors = torch.stack([scaled(error, share) for error, share in zip(errors, shares, strict=True)])
+    return errors.mean()
 
 
 def total_loss(losses: Losses, alpha: tuple[float, float, float]) -> Float[Tensor, ""]:

@@ -82,7 +82,7 @@ def _inputs(timing: Timing, vocabulary: int, seed: int) -> tuple[Tensor, Tensor]
     return images, torch.randint(3, vocabulary, (timing.batch, timing.text_tokens), generator=generator)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def _forward_seconds(model: TaskModel, images: Tensor, tokens: Tensor) -> float:
     """Seconds of one forward, from an idle device to an idle device; a GPU computes in bfloat16."""
     cuda = images.is_cuda

@@ -35,7 +35,8 @@ class DeviceBatch:
     def patches(self, side: int) -> Float[Tensor, "batch pictures patch values"]:
         """The pictures as a model with patches of `side` pixels takes them, cut once for all such models."""
         if side not in self._cut:
-            self._cut[side] = patches(self.images, side)
+            with torch.inference_mode(False):  # whoever asks first, a student's backward may need them
+                self._cut[side] = patches(self.images, side)
         return self._cut[side]
 
 

@@ -21,7 +21,7 @@ from optima_lab.distill.tasks import (
     training_batch,
     training_loss,
 )
-from optima_lab.distill.walk import token_logits, walk
+from optima_lab.distill.walk import features, token_logits, walk
 
 CONTRASTIVE, CAPTIONING = 1.0, 2.0  # CoCa's weights of the two losses (arXiv 2205.01917, Section 4.1)
 
@@ -38,9 +38,7 @@ def pretrain(config: Config, which: str, captions: Split, tokenizer: Tokenizer, 
         rows = order(config.world_seed, step - 1, config.pretrain_batch, len(captions.tokens))
         batch = to_device(captions.take(rows), device())
         trace = walk(coca, batch.images, batch.tokens)
-        image, text = trace.image_feature, trace.text_feature
-        assert image is not None and text is not None
-        loss = CONTRASTIVE * losses.contrastive_loss(image, text, coca.logit_scale)
+        loss = CONTRASTIVE * losses.contrastive_loss(*features(coca, trace), coca.logit_scale)
         real = real_next_tokens(batch.tokens, tokenizer.pad)
         loss += CAPTIONING * losses.caption_loss(token_logits(coca, trace)[:, :-1], batch.tokens[:, 1:], real)
         update(optimizer, loss, schedule(step, steps, config.finetune_warmup_steps), config.clip)

@@ -154,7 +154,7 @@ class Bench:
         words = [real_next_tokens(b.tokens, pad).sum() for b in (part, whole)] if self.data.task.captions else []
         return Shares(words[0] / words[1] if words else examples, tokens, pairs)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def ask_teacher(self, batch: DeviceBatch, views: Mapping[View, tuple[Arm, bool]]) -> dict[View, Target]:
         """The teacher's hidden states and attention of the views' modules, nothing else is run.
 
@@ -195,10 +195,11 @@ class Bench:
             kl = eq.scaled(prediction_kl(self.data.task, prediction, target.logits, batch, pad), shares.train)
         if not arm:
             return Losses(train, kl)
-        hidden = eq.hidden_loss(trace, target.trace, student.projections, arm, shares)
-        return Losses(train, kl, hidden, eq.attention_loss(trace, target.trace, arm, shares))
+        plain = self.config.plain
+        hidden = eq.hidden_loss(trace, target.trace, student.projections, arm, shares, plain)
+        return Losses(train, kl, hidden, eq.attention_loss(trace, target.trace, arm, shares, plain))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def measure(self, student: Student) -> Tensor:
         """(5,): the losses of Eq. 6 on the probe, over all layers, then a copy of the first."""
         losses = self.compare(student, EVERYTHING, self.probe)

@@ -44,9 +44,9 @@ class Trace:
     token_mask: dict[str, Tensor | None] = field(default_factory=dict)
     pair_mask: dict[str, Tensor | None] = field(default_factory=dict)
     image_tokens: Tensor | None = None
-    image_feature: Tensor | None = None
+    image_pooled: Tensor | None = None  # (picture, width)
     text_tokens: Tensor | None = None
-    text_feature: Tensor | None = None
+    text_cls: Tensor | None = None  # (text, width)
     decoded: Tensor | None = None
 
 
@@ -146,7 +146,7 @@ def _walk_image(coca: CoCa, images: Tensor, trace: Trace, layers: Layers, view: 
     pooled, tokens = visual._pool(x)
     if tokens.ndim == 3 and pooled.ndim == 3:  # cascaded poolers: one contrastive query
         pooled = pooled[:, 0]
-    trace.image_feature, trace.image_tokens = pooled @ visual.proj, tokens
+    trace.image_pooled, trace.image_tokens = pooled, tokens
     trace.token_mask["image"] = trace.pair_mask["image"] = None
 
 
@@ -170,8 +170,7 @@ def _walk_text(coca: CoCa, tokens: Tensor, trace: Trace, layers: Layers, view: V
     x = torch.cat([text.token_embedding(tokens) + where[: tokens.shape[1]], cls], 1)
     mask, trace.token_mask["text"], trace.pair_mask["text"] = _text_masks(coca, tokens)
     x = _tower(text.transformer.resblocks, x, mask, "text", trace, layers, view.attention)
-    trace.text_feature = text.ln_final(x[:, -1]) @ text.text_projection
-    trace.text_tokens = x[:, :-1]
+    trace.text_tokens, trace.text_cls = x[:, :-1], x[:, -1]
 
 
 def _text_masks(coca: CoCa, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -232,6 +231,14 @@ def token_logits(coca: CoCa, trace: Trace) -> Float[Tensor, "batch token vocabul
     """The decoder's prediction of the token after each position."""
     assert trace.decoded is not None
     return trace.decoded @ coca.text_decoder.text_projection
+
+
+def features(coca: CoCa, trace: Trace) -> tuple[Float[Tensor, "picture width"], Float[Tensor, "text width"]]:
+    """What the contrastive loss compares, not normalised; computed where asked for, as no other loss needs it."""
+    visual: Any = coca.visual
+    text: Any = coca.text
+    assert trace.image_pooled is not None and trace.text_cls is not None
+    return trace.image_pooled @ visual.proj, text.ln_final(trace.text_cls) @ text.text_projection
 
 
 class Continuation:

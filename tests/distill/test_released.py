@@ -21,7 +21,7 @@ from optima_lab.config import preset
 from optima_lab.distill.models import Projections, blocks, build, for_task, load_released, size
 from optima_lab.distill.released import release
 from optima_lab.distill.teacher import new_student
-from optima_lab.distill.walk import every_layer, token_logits, walk
+from optima_lab.distill.walk import every_layer, features, token_logits, walk
 from optima_lab.errors import ConfigError
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -49,8 +49,8 @@ def require_same(theirs, ours, side: int = 24) -> None:
             trace = walk(ours, (images / 127.5 - 1)[:, None], tokens[:, :length], collect=every_layer(ours))
             torch.testing.assert_close(token_logits(ours, trace), expected["logits"][:, :length], **CLOSE)
             image = expected["image_features"].view(3, -1)
-            torch.testing.assert_close(F.normalize(trace.image_feature, dim=-1), image, **CLOSE)
-            torch.testing.assert_close(F.normalize(trace.text_feature, dim=-1), expected["text_features"], **CLOSE)
+            seen = [F.normalize(feature, dim=-1) for feature in features(ours, trace)]
+            torch.testing.assert_close(seen, [image, expected["text_features"]], **CLOSE)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from optima_lab.distill.models import TaskModel, build, size
 from optima_lab.distill.optimize import build_optimizer, schedule, update
 from optima_lab.distill.resume import Keeper
 from optima_lab.distill.tasks import real_next_tokens, training_batch
-from optima_lab.distill.walk import token_logits, walk
+from optima_lab.distill.walk import features, token_logits, walk
 
 
 @pytest.fixture
@@ -80,8 +80,7 @@ def test_pre_training_is_contrastive_and_twice_captioning(watched: dict[str, lis
     words = losses.caption_loss(
         token_logits(coca, trace)[:, :-1], batch.tokens[:, 1:], real_next_tokens(batch.tokens, PAD)
     )
-    assert trace.image_feature is not None and trace.text_feature is not None
-    pairs = losses.contrastive_loss(trace.image_feature, trace.text_feature, coca.logit_scale)
+    pairs = losses.contrastive_loss(*features(coca, trace), coca.logit_scale)
     assert watched["updates"][0][0] == pytest.approx((pairs + 2 * words).item(), rel=1e-5)
     assert [share for _, share, _ in watched["updates"]] == [schedule(step, 3, 2) for step in range(1, 4)]
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from optima_lab.bandits.arms import ARMS, MODULES
 from optima_lab.distill.models import build
-from optima_lab.distill.walk import Trace, View, every_layer, token_logits, walk, walk_decoder
+from optima_lab.distill.walk import Trace, View, every_layer, features, token_logits, walk, walk_decoder
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 HEADS = WIDTH // 8
@@ -29,8 +29,8 @@ def test_the_walk_is_open_clips_forward(queries: int, correct_cls_mask: bool):
         theirs = model(images[:, 0], tokens, output_labels=False)
         trace = walk(model, images, tokens, collect=every_layer(model))
         image = theirs["image_features"].view(4, WIDTH)  # open_clip keeps the cascade's one query as a dimension
-        torch.testing.assert_close(F.normalize(trace.image_feature, dim=-1), image, **CLOSE)
-        torch.testing.assert_close(F.normalize(trace.text_feature, dim=-1), theirs["text_features"], **CLOSE)
+        seen = [F.normalize(feature, dim=-1) for feature in features(model, trace)]
+        torch.testing.assert_close(seen, [image, theirs["text_features"]], **CLOSE)
         torch.testing.assert_close(token_logits(model, trace), theirs["logits"], **CLOSE)
         assert trace.image_tokens.shape == (4, queries or 4, WIDTH)  # 2 × 2 patches without the class token
 
@@ -43,7 +43,7 @@ def test_cutting_off_common_padding_changes_nothing(correct_cls_mask: bool):
     images, tokens = pictures(3), sentences(3, 6, 5)
     with torch.no_grad():
         whole, cut = (walk(model, images, each, collect=every_layer(model)) for each in (tokens, tokens[:, :7]))
-    torch.testing.assert_close(cut.text_feature, whole.text_feature, **CLOSE)
+    torch.testing.assert_close(cut.text_cls, whole.text_cls, **CLOSE)
     assert tokens.shape[1] == TOKENS > 7
     for module in ("text", "decoder"):
         for kind, mask in (("hidden", "token_mask"), ("attention", "pair_mask")):
@@ -252,7 +252,7 @@ def test_nlvr2_is_two_sequences_and_its_text_runs_once():
     assert both.decoded.shape == (6, TOKENS, WIDTH)
     for side in (0, 1):
         single = walk(model, images[:, side : side + 1], tokens, collect=every_layer(model))
-        for name in ("decoded", "image_tokens", "image_feature"):
+        for name in ("decoded", "image_tokens", "image_pooled"):
             torch.testing.assert_close(getattr(both, name)[side::2], getattr(single, name), **CLOSE)
         for module in ("image", "decoder"):
             for kind in ("hidden", "attention"):
@@ -274,7 +274,7 @@ def test_what_stands_at_padding_changes_no_real_token(correct_cls_mask: bool):
     assert not torch.allclose(before.decoded[~real], after.decoded[~real], atol=0.1)
     torch.testing.assert_close(before.decoded[real], after.decoded[real])
     if correct_cls_mask:
-        torch.testing.assert_close(before.text_feature, after.text_feature)
+        torch.testing.assert_close(before.text_cls, after.text_cls)
         for module in ("text", "decoder"):
             for n in range(2):
                 tokens_ok, pairs_ok = before.token_mask[module], before.pair_mask[module]
