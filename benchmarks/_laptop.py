@@ -77,6 +77,17 @@ def in_turns(runs: Mapping[str, Callable[[], object]], repeats: int, warm: int =
     return seconds
 
 
+def waited(run: Callable[[], Any]) -> Callable[[], None]:
+    """Until the device has done it."""
+
+    def whole() -> None:
+        run()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    return whole
+
+
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """Turn by turn."""
     return [a / b for a, b in zip(ours, theirs, strict=True)]

@@ -1,7 +1,7 @@
 """What was tried and by how much it pays: `python -m benchmarks.attempts`, at laptop size (VQA), on the CPU.
 
-- `torch.compile` of a student's walk with all its layers: seconds to compile, what a step then saves, and after how
-  many steps that is paid back; a laptop's population takes 400 steps of 11 students;
+- `compiled=true`: seconds that `torch.compile` takes, what a step then saves, and after how many steps that is paid
+  back; a laptop's population takes 400 steps of 11 students;
 - the students of a population batched by `vmap` instead of one after another;
 - two processes with a thread each against one process with two threads: what `make figures` does with its tasks.
 """
@@ -10,6 +10,7 @@ import copy
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from multiprocessing import get_context
 from statistics import median
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from benchmarks._laptop import LWD, Setting, in_turns, laptop, line, options, ratios
+from benchmarks._laptop import LWD, Setting, in_turns, laptop, line, options, ratios, waited
+from benchmarks.steps import STEPS, ours
 from optima_lab.distill.tasks import training_batch
 from optima_lab.distill.walk import every_layer, walk
 
@@ -52,20 +54,18 @@ def walks(setting: Setting, count: int) -> tuple[list[Walk], Inputs]:
     return [Walk(model.coca) for model in models], (batch.patches(models[0].patch_size), batch.tokens)
 
 
-def compiled(setting: Setting, repeats: int) -> None:
-    """Seconds to compile against seconds saved."""
-    (one, other), inputs = walks(setting, 2)
+def compiled(setting: Setting, repeats: int, count: int = STEPS) -> None:
+    """Seconds to compile what LWD runs of both models, against seconds that its steps then save."""
+    plain = waited(ours(setting, LWD, count))
     start = time.perf_counter()
-    fast = torch.compile(other, dynamic=False)
-    forward_backward(fast, inputs)()
+    fast = waited(ours(replace(setting, config=replace(setting.config, compiled=True)), LWD, count))
+    fast()
     paid = time.perf_counter() - start
-    took = in_turns({"plain": forward_backward(one, inputs), "compiled": forward_backward(fast, inputs)}, 4 * repeats)
-    saved = median(took["plain"]) - median(took["compiled"])
-    line("a compiled walk / a plain one", ratios(took["compiled"], took["plain"]))
+    took = in_turns({"plain": plain, "compiled": fast}, repeats)
+    saved = (median(took["plain"]) - median(took["compiled"])) / count
+    line("LWD's step, compiled / as it is", ratios(took["compiled"], took["plain"]))
     after = f"paid back after {paid / saved:,.0f} steps" if saved > 0 else "never paid back"
-    print(
-        f"    {paid:.0f} s to compile one arm's walk, {after}; a laptop's population has {11 * setting.config.steps:,}"
-    )
+    print(f"    {paid:.0f} s to compile, {after}; a population of 11 has {11 * setting.config.steps:,}")
 
 
 def batched(setting: Setting, repeats: int) -> None:
@@ -110,7 +110,7 @@ def main() -> None:
     setting = laptop()
     processes()
     batched(setting, chosen.repeats)
-    compiled(setting, chosen.repeats)
+    compiled(setting, 4 * chosen.repeats)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks._laptop import ARMS, LWD, Setting, in_turns, line
+from benchmarks._laptop import ARMS, LWD, Setting, in_turns, line, waited
+from benchmarks.attempts import compiled
 from benchmarks.paper_step import random_data
 from benchmarks.steps import counted, ours
 from optima_lab.bandits.arms import MODULES
@@ -32,17 +33,6 @@ def setting(config: Config) -> Setting:
     shape = size(config, "teacher", config.vocabulary)
     teacher = for_task(build(shape, 1), shape, data.task.pictures, len(data.classes), 3).to(device())
     return Setting(config, data, teacher.eval().requires_grad_(False))
-
-
-def waited(run: Callable[[], Any]) -> Callable[[], None]:
-    """Until the device has done it."""
-
-    def whole() -> None:
-        run()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-
-    return whole
 
 
 def rate(side: int) -> float:
@@ -120,6 +110,7 @@ def main() -> int:
     print(f"a bf16 matrix product: {best / 1e12:.2f} TFLOP/s")
     shares(known, best, chosen.repeats)
     nine(known, chosen.repeats)
+    compiled(known, chosen.repeats, 1)
     profile(known)
     return 0
 

@@ -136,6 +136,8 @@ class Config:
     dropout: float = _f(0.5, _between(0, 0.95, closed=True), "of the task layer")
     rand_augment: bool = _f(True, {}, "RandAugment(1, 10) on training pictures")
     precision: str = _f("fp32", _one_of("fp32", "bf16"), "of a step's matrix products; losses and rewards are fp32")
+    compiled: bool = _f(False, {}, "compile the step's forwards: seconds for every arm once, then faster steps")
+    grad_checkpointing: bool = _f(False, {}, "compute activations again on the way back, to save memory; same result")
     plain: bool = _f(False, {}, "for debugging: full padding, no key/value cache, nothing fused; same result")
     # evaluation
     evaluations: int = _f(20, _at_least(1), "evaluations during a run, the last at its end")

@@ -22,7 +22,7 @@ RECORD_VERSION = 3  # raise it when the same configuration would leave other rec
 TOGETHER = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun started several processes
 HELPS = int(os.environ.get("RANK", "0")) > 0  # any but the first of them
 # What changes no record of a student: names, where the same data lies, and what is in a strategy's own id.
-_NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch", "accumulate")
+_NOT_IN_ID = ("preset", "data", "decay", "initial_plays", "eval_batch", "accumulate", "grad_checkpointing")
 _NOT_CHANGES = ("task", "preset", "seeds", "data")
 
 

@@ -240,6 +240,7 @@ OTHER: dict[str, Any] = {
     "alpha_attention": 1.0, "attention": "weights", "decoder_attention": "cross", "probe_size": 33, "batch_size": 17,
     "optimizer": "adafactor", "lr": 1e-3, "warmup_steps": 5, "weight_decay": 0.2, "clip": 0.5, "dropout": 0.2,
     "rand_augment": True, "evaluations": 4, "eval_examples": 49, "resample": True, "precision": "bf16", "plain": True,
+    "compiled": True,
     "teacher_weights": "open_clip:coca_ViT-L-14/laion2b_s13b_b90k", "base_weights": "open_clip:coca_ViT-B-32/laion2b",
 }  # fmt: skip
 
@@ -255,7 +256,14 @@ def test_other_data_is_another_experiment() -> None:
 
 
 # What changes no record, or only those of strategies that say so in their own ids.
-SAME: dict[str, Any] = {"data": "elsewhere", "decay": 0.9, "initial_plays": 2, "eval_batch": 65, "accumulate": 2}
+SAME: dict[str, Any] = {
+    "data": "elsewhere",
+    "decay": 0.9,
+    "initial_plays": 2,
+    "eval_batch": 65,
+    "accumulate": 2,
+    "grad_checkpointing": True,
+}
 
 
 @pytest.mark.parametrize("name", SAME)

@@ -16,6 +16,7 @@ from optima_lab.data.answers import normalize_answer
 from optima_lab.data.batches import Split
 from optima_lab.data.corpus import TaskData
 from optima_lab.data.tokens import Tokenizer
+from optima_lab.distill.continuation import Continuation
 from optima_lab.distill.models import TaskModel
 from optima_lab.distill.tasks import (
     DeviceBatch,
@@ -25,7 +26,7 @@ from optima_lab.distill.tasks import (
     to_device,
     training_loss,
 )
-from optima_lab.distill.walk import Continuation, token_logits, walk
+from optima_lab.distill.walk import token_logits, walk
 
 
 def vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:

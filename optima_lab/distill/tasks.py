@@ -48,12 +48,17 @@ def device() -> torch.device:
 def to_device(batch: Batch, where: torch.device, augment_seed: tuple[int, int] | None = None) -> DeviceBatch:
     """Move a batch; pictures travel as bytes, are augmented (given a seed) and become floats there."""
     images, tokens, targets = (
-        torch.from_numpy(np.ascontiguousarray(array)).to(where, non_blocking=True)
+        _sent(torch.from_numpy(np.ascontiguousarray(array)), where)
         for array in (batch.images, batch.tokens, batch.targets)
     )
     if augment_seed is not None:
         images = rand_augment(images, augment_seed)
     return DeviceBatch(pixels(images), tokens, targets)
+
+
+def _sent(array: Tensor, where: torch.device) -> Tensor:
+    """On the device; from pinned memory, so that what the GPU still has to do is not waited for."""
+    return array.pin_memory().to(where, non_blocking=True) if where.type == "cuda" else array.to(where)
 
 
 def rand_augment(images: Tensor, seed: tuple[int, int]) -> Tensor:

@@ -33,6 +33,7 @@ def pretrain(config: Config, which: str, captions: Split, tokenizer: Tokenizer, 
     """
     steps = config.pretrain_steps if which == "teacher" else config.base_steps
     coca = build(size(config, which, tokenizer.vocab_size), seed=1 if which == "teacher" else 2).to(device())
+    coca.set_grad_checkpointing(config.grad_checkpointing)
     optimizer = build_optimizer(config, [(coca, config.pretrain_lr)])
     for step in keeper.steps(steps, {"model": coca, "optimizer": optimizer}, f"pre-train {which}"):
         rows = order(config.world_seed, step - 1, config.pretrain_batch, len(captions.tokens))
@@ -49,6 +50,7 @@ def finetune(config: Config, coca: CoCa, data: TaskData, keeper: Keeper, *, seed
     """The teacher of a task: all parameters trained with the task's loss, the head at its own learning rate."""
     shape = size(config, "teacher", data.tokenizer.vocab_size)
     model = for_task(coca, shape, data.task.pictures, len(data.classes), seed).to(device())
+    model.coca.set_grad_checkpointing(config.grad_checkpointing)
     parts: list[tuple[nn.Module, float]] = [(model.coca, config.encoder_lr)]
     if model.head is not None:
         parts.append((model.head, config.pooler_lr))
@@ -68,6 +70,7 @@ def new_student(config: Config, base: CoCa, data: TaskData, seed: int) -> TaskMo
     vocabulary = data.tokenizer.vocab_size
     small = size(config, "student", vocabulary)
     coca = student_from(base, size(config, "base", vocabulary), small, seed)
+    coca.set_grad_checkpointing(config.grad_checkpointing)
     return for_task(coca, small, data.task.pictures, len(data.classes), seed).to(device())
 
 

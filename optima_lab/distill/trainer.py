@@ -17,6 +17,7 @@ from optima_lab.data.batches import probe
 from optima_lab.data.corpus import TaskData
 from optima_lab.distill import losses as eq
 from optima_lab.distill import together
+from optima_lab.distill.compiled import compiled
 from optima_lab.distill.failures import explain, sound
 from optima_lab.distill.grids import between, resampled
 from optima_lab.distill.losses import Losses, Shares
@@ -99,6 +100,8 @@ class Bench:
 
     def __init__(self, config: Config, teacher: TaskModel, students: Sequence[Student], data: TaskData) -> None:
         self.config, self.teacher, self.data = config, teacher, data
+        fast = config.compiled and not config.plain
+        self.walk, self.decoded = (compiled(walk), compiled(decoded)) if fast else (walk, decoded)
         self.model = students[0].model  # they are all of one shape
         self.student_layers = every_layer(self.model.coca)
         self.teacher_layers = {
@@ -166,7 +169,7 @@ class Bench:
         for view, (arm, predict) in views.items():
             trace, noted = encoded[view.attention], layers if "decoder" in arm else ()
             if predict or noted:
-                trace = decoded(coca, batch.tokens, pictures, trace, noted, view)
+                trace = self.decoded(coca, batch.tokens, pictures, trace, noted, view)
             targets[view] = Target(trace, logits(self.teacher, trace) if predict else None)
         return targets
 
@@ -177,7 +180,7 @@ class Bench:
         run = ENCODERS if "decoder" in matched or any(predict for _, predict in needs) else matched
         collect = {module: self.teacher_layers[module] for module in matched & ENCODERS}
         patches = batch.patches(self.teacher.patch_size)
-        trace = walk(self.teacher.coca, patches, batch.tokens, run=run, collect=collect, view=View(kind))
+        trace = self.walk(self.teacher.coca, patches, batch.tokens, run=run, collect=collect, view=View(kind))
         return resampled(trace, self.grid)
 
     def compare(self, student: Student, arm: Arm, lesson: Lesson) -> Losses:
@@ -185,7 +188,7 @@ class Bench:
         model, batch, target = student.model, lesson.batch, lesson.targets[student.view]
         pictures = batch.patches(model.patch_size)
         collect = {module: self.student_layers[module] for module in arm}
-        trace = walk(model.coca, pictures, batch.tokens, collect=collect, view=student.view)
+        trace = self.walk(model.coca, pictures, batch.tokens, collect=collect, view=student.view)
         prediction = logits(model, trace, lesson.keep)
         pad = self.data.tokenizer.pad
         shares = lesson.shares.get(student.view, eq.WHOLE)

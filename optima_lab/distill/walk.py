@@ -4,7 +4,7 @@ Same parameters as open_clip's own forward and the same result; but every block'
 attention scores come out on the way, and only the modules asked for are run. Teacher and student use it alike.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Any  # what open_clip's modules hold: PyTorch types every part as Tensor or Module
@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from open_clip import CoCa
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from optima_lab.bandits.arms import MODULES
 
@@ -98,16 +99,21 @@ def attend(
     else:
         q = F.linear(queries, weight[:d], bias[:d])
         k, v = F.linear(context, weight[d:], bias[d:]).split(d, -1)
-    heads = [_heads(x, attn) for x in (q, k, v)]
-    out = F.scaled_dot_product_attention(*heads, attn_mask=None if mask is None else mask[:, None])
+    apart = [heads(x, attn) for x in (q, k, v)]
+    out = F.scaled_dot_product_attention(*apart, attn_mask=None if mask is None else mask[:, None])
     out = F.linear(out.transpose(1, 2).flatten(2), attn.out_proj.weight, attn.out_proj.bias)
     if wanted == "scores":
         return out, torch.bmm(q, k.mT).div_(h * sqrt(d / h))
     if wanted == "weights":
-        scores = heads[0] @ heads[1].transpose(2, 3) / sqrt(d / h)
+        scores = apart[0] @ apart[1].transpose(2, 3) / sqrt(d / h)
         scores = scores if mask is None else scores.masked_fill(~mask[:, None], float("-inf"))
         return out, scores.softmax(-1).mean(1)
     return out, None
+
+
+def heads(x: Float[Tensor, "batch token width"], attn: nn.MultiheadAttention) -> Float[Tensor, "batch head token part"]:
+    """A width taken apart into `attn`'s heads."""
+    return x.unflatten(-1, (attn.num_heads, attn.embed_dim // attn.num_heads)).transpose(1, 2)
 
 
 def _block(
@@ -116,19 +122,29 @@ def _block(
     """A pre-norm residual block: x + attention(x), then + MLP; the paper's decoder has none at its self-attention."""
     context = None if context is None else block.ln_1_kv(context)
     out, seen = attend(block.attn, block.ln_1(x), context, mask, wanted)
-    return _residual(block, x, out), seen
+    return residual(block, x, out), seen
 
 
-def _residual(block: Any, x: Tensor, attended: Tensor) -> Tensor:
+def residual(block: Any, x: Tensor, attended: Tensor) -> Tensor:
+    """What a block makes of its input and of what its attention gave."""
     x = x + block.ls_1(attended)
     return x if block.mlp is None else x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
+def _through(
+    tower: Any, block: nn.Module, x: Tensor, mask: Tensor | None, wanted: str, context: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """`_block`; what is inside is computed again on the way back where open_clip's own switch says so."""
+    if tower.grad_checkpointing and torch.is_grad_enabled():
+        return checkpoint(_block, block, x, mask, wanted, context, use_reentrant=False, preserve_rng_state=False)
+    return _block(block, x, mask, wanted, context)
+
+
 def _tower(
-    blocks: Iterable[nn.Module], x: Tensor, mask: Tensor | None, module: str, trace: Trace, layers: Layers, wanted: str
+    tower: Any, x: Tensor, mask: Tensor | None, module: str, trace: Trace, layers: Layers, wanted: str
 ) -> Tensor:
-    for layer, block in enumerate(blocks, 1):
-        x, seen = _block(block, x, mask, wanted if layer in layers else "")
+    for layer, block in enumerate(tower.resblocks, 1):
+        x, seen = _through(tower, block, x, mask, wanted if layer in layers else "")
         _note(trace, module, x, seen)
     return x
 
@@ -142,7 +158,7 @@ def _note(trace: Trace, module: str, hidden: Tensor, seen: Tensor | None) -> Non
 def _walk_image(coca: CoCa, images: Tensor, trace: Trace, layers: Layers, view: View) -> None:
     visual: Any = coca.visual
     x = visual.ln_pre(_patch_embedding(visual, images))
-    x = _tower(visual.transformer.resblocks, x, None, "image", trace, layers, view.attention)
+    x = _tower(visual.transformer, x, None, "image", trace, layers, view.attention)
     pooled, tokens = visual._pool(x)
     if tokens.ndim == 3 and pooled.ndim == 3:  # cascaded poolers: one contrastive query
         pooled = pooled[:, 0]
@@ -169,7 +185,7 @@ def _walk_text(coca: CoCa, tokens: Tensor, trace: Trace, layers: Layers, view: V
     cls = (text.cls_emb + where[-1]).expand(len(tokens), 1, -1)
     x = torch.cat([text.token_embedding(tokens) + where[: tokens.shape[1]], cls], 1)
     mask, trace.token_mask["text"], trace.pair_mask["text"] = _text_masks(coca, tokens)
-    x = _tower(text.transformer.resblocks, x, mask, "text", trace, layers, view.attention)
+    x = _tower(text.transformer, x, mask, "text", trace, layers, view.attention)
     trace.text_tokens, trace.text_cls = x[:, :-1], x[:, -1]
 
 
@@ -213,8 +229,8 @@ def walk_decoder(
     causal, trace.token_mask["decoder"], trace.pair_mask["decoder"] = _decoder_masks(coca, tokens, pictures, keys)
     for layer, (block, cross_block) in enumerate(zip(decoder.resblocks, decoder.cross_attn, strict=True), 1):
         wanted = view.attention if layer in layers else ""
-        x, own = _block(block, x, causal, "" if cross else wanted)
-        x, other = _block(cross_block, x, None, wanted if cross else "", trace.image_tokens)
+        x, own = _through(decoder, block, x, causal, "" if cross else wanted)
+        x, other = _through(decoder, cross_block, x, None, wanted if cross else "", trace.image_tokens)
         _note(trace, "decoder", x, other if cross else own)
     trace.decoded = decoder.ln_final(x)
 
@@ -239,55 +255,3 @@ def features(coca: CoCa, trace: Trace) -> tuple[Float[Tensor, "picture width"], 
     text: Any = coca.text
     assert trace.image_pooled is not None and trace.text_cls is not None
     return trace.image_pooled @ visual.proj, text.ln_final(trace.text_cls) @ text.text_projection
-
-
-class Continuation:
-    """Captions written token by token: keys and values of what is already written are kept, not computed again.
-
-    `next_logits` equals `token_logits` of a whole walk at its last token, as nothing looks ahead. The text encoder's
-    CLS token is left out: captions do not read it.
-    """
-
-    def __init__(self, coca: CoCa, image_tokens: Float[Tensor, "batch token width"]) -> None:
-        decoder: Any = coca.text_decoder
-        self.coca = coca
-        self.past: dict[int, tuple[Tensor, Tensor]] = {}
-        self.seen = [_keys_values(b.attn, b.ln_1_kv(image_tokens)) for b in decoder.cross_attn]
-
-    def next_logits(self, token: Int[Tensor, " batch"], position: int) -> Float[Tensor, "batch vocabulary"]:
-        """Logits of the token after `token`, which stands at `position` (from 0)."""
-        text: Any = self.coca.text
-        decoder: Any = self.coca.text_decoder
-        x = (text.token_embedding(token) + text.positional_embedding[position])[:, None]
-        for block in text.transformer.resblocks:
-            x = self._extend(block, x)
-        for block, cross, seen in zip(decoder.resblocks, decoder.cross_attn, self.seen, strict=True):
-            x = self._extend(block, x)
-            x = _residual(cross, x, _attend_to(cross.attn, cross.ln_1(x), *seen))
-        return decoder.ln_final(x)[:, 0] @ decoder.text_projection
-
-    def _extend(self, block: Any, x: Tensor) -> Tensor:
-        queries = block.ln_1(x)
-        new = _keys_values(block.attn, queries)
-        old = self.past.get(id(block))
-        kept = new if old is None else (torch.cat([old[0], new[0]], 2), torch.cat([old[1], new[1]], 2))
-        self.past[id(block)] = kept
-        return _residual(block, x, _attend_to(block.attn, queries, *kept))
-
-
-def _heads(x: Tensor, attn: nn.MultiheadAttention) -> Tensor:
-    return x.unflatten(-1, (attn.num_heads, attn.embed_dim // attn.num_heads)).transpose(1, 2)
-
-
-def _keys_values(attn: nn.MultiheadAttention, context: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys and values of `context`: (batch, head, token, width of a head) each."""
-    d = attn.embed_dim
-    k, v = F.linear(context, attn.in_proj_weight[d:], attn.in_proj_bias[d:]).split(d, -1)
-    return _heads(k, attn), _heads(v, attn)
-
-
-def _attend_to(attn: nn.MultiheadAttention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    d = attn.embed_dim
-    q = _heads(F.linear(queries, attn.in_proj_weight[:d], attn.in_proj_bias[:d]), attn)
-    out = F.scaled_dot_product_attention(q, keys, values).transpose(1, 2).flatten(2)
-    return F.linear(out, attn.out_proj.weight, attn.out_proj.bias)

@@ -10,6 +10,7 @@ from small import ANSWERS, BOS, EOS, PAD, TOKENS, Words, config, shaken, shape, 
 from torch.nn import functional as F
 
 from optima_lab.distill import evaluate as module
+from optima_lab.distill.continuation import Continuation
 from optima_lab.distill.evaluate import (
     caption_score,
     caption_words,
@@ -22,7 +23,6 @@ from optima_lab.distill.evaluate import (
 from optima_lab.distill.losses import kl_divergence
 from optima_lab.distill.models import TaskModel, build
 from optima_lab.distill.tasks import predict, to_device
-from optima_lab.distill.walk import Continuation
 
 CIDER_CHECK = Path(__file__).parents[3] / "shared" / "realdata" / "cider_check"
 

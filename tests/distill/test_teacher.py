@@ -98,3 +98,13 @@ def test_the_blind_student_sees_grey_alone(monkeypatch: pytest.MonkeyPatch, tmp_
     model = teacher.text_only(asked, build(size(asked, "base", 23), 2), data, Keeper(tmp_path / "resume.pt"))
     assert list(shades) == pytest.approx([127 / 127.5 - 1])
     assert model.depth("image") == 2 and not model.training
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_teachers_compute_activations_again_where_asked(again: bool, tmp_path: Path):
+    asked, data = settings("coco", pretrain_batch=4, grad_checkpointing=again), task_data("coco")
+    coca = teacher.pretrain(asked, "teacher", data.train, data.tokenizer, Keeper(tmp_path / "pretrain.pt"))
+    model = teacher.finetune(asked, build(size(asked, "teacher", 23), 1), data, Keeper(tmp_path / "finetune.pt"))
+    for each in (coca, model.coca):
+        towers = each.visual.transformer, each.text.transformer, each.text_decoder
+        assert [tower.grad_checkpointing for tower in towers] == [again] * 3

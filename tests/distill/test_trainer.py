@@ -1,12 +1,16 @@
 """Algorithm 1, read back from its records, and what students of a population share and do not share."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from math import isfinite, isnan
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from small import PAD, TOKENS, config, shaken, task_data, task_model
+from small import PAD, TOKENS, VOCABULARY, config, shaken, task_data, task_model
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from optima_lab.bandits.arms import ARMS, LABELS, LWD, MODULES, parse_arm
@@ -15,12 +19,13 @@ from optima_lab.data.batches import _cut, order, probe
 from optima_lab.data.corpus import SPLITS, TaskData
 from optima_lab.distill import walk as walk_module
 from optima_lab.distill.losses import attention_loss, hidden_loss, kl_divergence
-from optima_lab.distill.models import Projections, TaskModel, dropout_mask
+from optima_lab.distill.models import Projections, TaskModel, build, dropout_mask, size
 from optima_lab.distill.optimize import build_optimizer
 from optima_lab.distill.rewards import ProbeLosses, reward
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.distill.student import make_student
 from optima_lab.distill.tasks import logits, mix, to_device
+from optima_lab.distill.teacher import new_student
 from optima_lab.distill.trainer import distill
 from optima_lab.distill.walk import every_layer, walk
 from optima_lab.errors import ConfigError
@@ -450,3 +455,31 @@ def test_half_precision_follows_full_precision():
     full, half = (total_losses(replace(settings, precision=p), data, "img,img+txt+multi") for p in ("fp32", "bf16"))
     apart = np.abs(half / full - 1)
     assert 1e-5 < apart.mean() < 0.01 and apart.max() < 0.1
+
+
+@pytest.mark.parametrize("task", ["vqa", "nlvr2", "coco"])
+def test_activations_computed_again_change_nothing_and_are_not_kept(task: str):
+    data, deep = task_data(task), {"base_layers": "3/3/3", "teacher_layers": "3/3/3", "student_layers": "3/3/3"}
+    results, kept = {}, {}
+    for again in (False, True):
+        settings = config(task, steps=4, grad_checkpointing=again, **deep)
+        base, teacher = build(size(settings, "base", VOCABULARY), 2), a_teacher(settings, data)
+        students = [
+            make_student(settings, strategy, new_student(settings, base, data, 0), teacher)
+            for strategy in parse_strategies("none,img+txt+multi,multi:decoder_attention=cross", settings)
+        ]
+        sizes: list[int] = []
+        with saved_tensors_hooks(lambda tensor, sizes=sizes: (sizes.append(tensor.nbytes), tensor)[1], lambda t: t):
+            results[again] = [taken for _, taken in distill(settings, teacher, students, data)]
+        kept[again] = sum(sizes)
+    assert results[True] == results[False]
+    assert kept[True] < 0.5 * kept[False]
+
+
+INDUCTOR = pytest.param("vqa 50 inductor", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("call", ["nlvr2 12 eager", "coco 12 eager", INDUCTOR])
+def test_compiled_walks_are_whole_graphs_with_the_same_losses(call: str):
+    """In a process of its own, as what checks types here cannot be compiled; 'eager': graphs, but no compiler."""
+    subprocess.run([sys.executable, str(Path(__file__).parent / "compiled_walks.py"), *call.split()], check=True)
