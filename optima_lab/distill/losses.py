@@ -89,10 +89,10 @@ WHOLE = Shares()
 
 def scaled(loss: Tensor, share: Tensor | float) -> Tensor:
     """A part's share of a loss; a whole batch's loss as it is."""
-    return loss if _all(share) else loss * share
+    return loss if _is_whole(share) else loss * share
 
 
-def _all(share: Tensor | float) -> bool:
+def _is_whole(share: Tensor | float) -> bool:
     return isinstance(share, float) and share == 1.0  # a tensor is not asked for its value: a wait
 
 
@@ -125,7 +125,7 @@ def attention_loss(
 
 
 def _mean_of(errors: Tensor, shares: Sequence[Tensor | float]) -> Tensor:
-    if not all(map(_all, shares)):
+    if not all(map(_is_whole, shares)):
         errors = torch.stack([scaled(error, share) for error, share in zip(errors, shares, strict=True)])
     return errors.mean()
 
