@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import torch
+from torch.compiler import config
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -15,7 +16,5 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
     Raises PyTorch's own errors where it cannot make one.
     """
-    from torch.compiler import config  # seconds to import
-
     config.recompile_limit = GRAPHS
     return torch.compile(function, dynamic=False, fullgraph=True)
