@@ -21,31 +21,19 @@ endif
 QUESTION = --preset "$(PRESET)" --seeds "$(SEEDS)" --data "$(DATA)" --runs "$(RUNS)" --figures "$(FIGURES)" $(ARGS)
 TESTS = $(PYTHON) -m pytest -m "not slow"
 
-# What `make notebooks` adds to the figures: lessons need no records, so they are no part of a sweep.
-define LESSONS
-import sys
-from pathlib import Path
-from optima_lab.notebooks import Job, execute_all
-from optima_lab.views.gallery import build
-figures, *lessons = map(Path, sys.argv[1:])
-results = execute_all([Job(path, figures / 'lessons' / path.name, {'figures': figures}) for path in lessons])
-errors = [f'error: {result.error}' for result in results if result.error]
-print(*errors, f'gallery: {build(figures)}', sep='\n')
-sys.exit(1 if errors else 0)
-endef
-export LESSONS
-
-.PHONY: help setup active lab figures claims notebooks test fuzz check format bench lock clean
+.PHONY: help setup active lab figures claims notebooks test fuzz check format bench docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## print this
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name about; do printf '%-18s %s\n' "$$name" "$$about"; done
-	@echo "variables: PRESET=smoke|laptop|paper SEEDS=1 TASKS=all|vqa,coco,… DATA=folder RUNS=runs FIGURES=figures ARGS='…'"
+	@echo "variables: PRESET=smoke|laptop|study|paper SEEDS=1 TASKS=all|vqa,coco,… DATA=folder RUNS=runs FIGURES=figures ARGS='…'"
 
 setup: $(READY) ## create .venv from requirements.lock (every other target does so, too)
 
+# Its `python3` is the one of this environment, whichever lies on the user's JUPYTER_PATH.
 lab: $(READY) ## JupyterLab on this machine alone, at the first notebook
-	$(PYTHON) -m jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=. $(if $(filter 0,$(shell id -u)),--allow-root) \
+	JUPYTER_PATH="$$($(PYTHON) -c 'import sys; print(sys.prefix)')/share/jupyter:$$JUPYTER_PATH" \
+		$(PYTHON) -m jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=. $(if $(filter 0,$(shell id -u)),--allow-root) \
 		--LabApp.default_url=/lab/tree/notebooks/00_quickstart.ipynb $(ARGS)
 
 figures: $(READY) ## train what is missing and draw the paper's figures: opens with figures/index.html
@@ -55,7 +43,7 @@ claims: $(READY) ## train what the paper's claims need and judge them: opens wit
 	@$(PYTHON) -m optima_lab claims --tasks "$(TASKS)" $(QUESTION)
 
 notebooks: figures ## execute every notebook: those of `make figures`, then the lessons on bandits
-	@$(PYTHON) -c "$$LESSONS" "$(FIGURES)" notebooks/1*.ipynb
+	@$(PYTHON) -m optima_lab lessons --figures "$(FIGURES)"
 
 test: $(READY) ## all tests but the slow ones (those: make test ARGS="-m slow")
 	$(TESTS) $(ARGS)
@@ -79,9 +67,14 @@ format: $(READY) ## rewrite Python and notebooks in the project's format
 bench: $(READY) ## measure what is in benchmarks/ (one: ARGS=steps) and append it to benchmarks/RESULTS.md
 	@$(PYTHON) -m benchmarks $(ARGS)
 
+docs: $(READY) ## the API reference from the docstrings: opens with build/docs/index.html
+	@$(PYTHON) -W ignore -m pdoc --no-include-undocumented --output-directory build/docs \
+		$$(find optima_lab -name '*.py' ! -name __main__.py | sort | sed 's|/__init__||; s|\.py$$||; s|/|.|g')
+	@echo "docs: build/docs/index.html"
+
 lock: $(READY) ## write requirements.lock anew from pyproject.toml (newer versions: ARGS=--upgrade)
 	$(PYTHON) -m uv pip compile --quiet --universal --generate-hashes \
-		$(foreach extra,dev cluster tensorboard voila,--extra $(extra)) pyproject.toml -o requirements.lock \
+		$(foreach extra,all dev cluster tensorboard voila,--extra $(extra)) pyproject.toml -o requirements.lock \
 		--custom-compile-command "make lock" $(ARGS)
 
 clean: ## remove caches and drawn figures; runs stay
@@ -102,5 +95,5 @@ active:
 	@test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@quiet=$$(test -t 2 || echo --quiet); export VIRTUAL_ENV="$$PWD/.venv"; \
 		.venv/bin/uv pip sync $$quiet --require-hashes requirements.lock && \
-		.venv/bin/uv pip install --quiet --no-deps --editable .
+		.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

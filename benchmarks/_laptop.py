@@ -15,13 +15,16 @@ from typing import Any
 
 import torch
 
-from optima_lab.config import Config, preset
-from optima_lab.data.corpus import TaskData, load, locate
-from optima_lab.distill.models import TaskModel, build, for_task, size
+from optima_lab.coca.model import TaskModel, build, coca_config, for_task
+from optima_lab.config import Config
+from optima_lab.data.datasets import TaskData, load, locate
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.distill.student import Student, make_student
-from optima_lab.distill.teacher import new_student
 from optima_lab.distill.trainer import distill
+from optima_lab.parameters import override
+from optima_lab.presets import preset
+from optima_lab.tasks.distillation import CoCaDistillation
+from optima_lab.tasks.recipes import new_student
 
 LWD = "img+txt+multi"
 ARMS = ("img", "txt", "multi", "img+txt", "img+multi", "txt+multi", LWD)
@@ -39,14 +42,22 @@ class Setting:
     def students(self, names: str, seed: int = 0) -> list[Student]:
         """New students of the strategies `names`."""
         c = self.config
-        base = build(size(c, "base", self.data.tokenizer.vocab_size), 2)
+        base = build(coca_config(c, "base", self.data.tokenizer.vocab_size), 2)
         strategies = parse_strategies(names, c)
-        return [make_student(c, s, new_student(c, base, self.data, seed), self.teacher) for s in strategies]
+        models = [new_student(c, base, self.data, seed) for _ in strategies]
+        return [
+            make_student(c, s, m, m.shapes(), self.teacher.shapes()) for s, m in zip(strategies, models, strict=True)
+        ]
+
+    def task(self, students: list[Student]) -> CoCaDistillation:
+        """What they learn from."""
+        return CoCaDistillation(self.config, self.teacher, students[0].model, self.data)
 
     def rounds(self, names: str, **changes: Any) -> Iterator[Any]:
         """The trainer itself, a round at every `next`."""
-        setting = replace(self, config=replace(self.config, steps=ENDLESS, **changes))
-        return distill(setting.config, setting.teacher, setting.students(names), setting.data)
+        setting = replace(self, config=override(self.config, {"steps": ENDLESS, **changes}))
+        students = setting.students(names)
+        return distill(setting.config, setting.task(students), students)
 
 
 @lru_cache(maxsize=1)
@@ -59,7 +70,7 @@ def _data(task: str) -> TaskData:
 def laptop(task: str = "vqa", **changes: Any) -> Setting:
     """The laptop's shapes and batches, or some of them changed."""
     config, data = preset(task, **changes), _data(task)
-    shape = size(config, "teacher", data.tokenizer.vocab_size)
+    shape = coca_config(config, "teacher", data.tokenizer.vocab_size)
     teacher = for_task(build(shape, 1), shape, data.task.pictures, len(data.classes), 3)
     return Setting(config, data, teacher.eval().requires_grad_(False))
 

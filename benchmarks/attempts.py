@@ -21,8 +21,9 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from benchmarks._laptop import LWD, Setting, in_turns, laptop, line, options, ratios, waited
 from benchmarks.steps import STEPS, ours
-from optima_lab.distill.tasks import training_batch
-from optima_lab.distill.walk import every_layer, walk
+from optima_lab.coca.forward import every_layer, walk
+from optima_lab.parameters import override
+from optima_lab.tasks.objectives import training_batch
 
 STUDENTS = 8
 Inputs = tuple[Tensor, Tensor]
@@ -50,7 +51,7 @@ def forward_backward(model: Callable[..., Tensor], inputs: Inputs) -> Callable[[
 def walks(setting: Setting, count: int) -> tuple[list[Walk], Inputs]:
     """Students' walks and one batch for all."""
     models = [setting.students("none", seed)[0].model for seed in range(count)]
-    batch = training_batch(setting.config, setting.data, setting.config.batch_size, 0, 1)
+    batch = training_batch(setting.config, setting.data, setting.config.training.batch_size, 0, 1)
     return [Walk(model.coca) for model in models], (batch.patches(models[0].patch_size), batch.tokens)
 
 
@@ -58,14 +59,14 @@ def compiled(setting: Setting, repeats: int, count: int = STEPS) -> None:
     """Seconds to compile what LWD runs of both models, against seconds that its steps then save."""
     plain = waited(ours(setting, LWD, count))
     start = time.perf_counter()
-    fast = waited(ours(replace(setting, config=replace(setting.config, compiled=True)), LWD, count))
+    fast = waited(ours(replace(setting, config=override(setting.config, {"compiled": True})), LWD, count))
     fast()
     paid = time.perf_counter() - start
     took = in_turns({"plain": plain, "compiled": fast}, repeats)
     saved = (median(took["plain"]) - median(took["compiled"])) / count
     line("LWD's step, compiled / as it is", ratios(took["compiled"], took["plain"]))
     after = f"paid back after {paid / saved:,.0f} steps" if saved > 0 else "never paid back"
-    print(f"    {paid:.0f} s to compile, {after}; a population of 11 has {11 * setting.config.steps:,}")
+    print(f"    {paid:.0f} s to compile, {after}; a population of 11 has {11 * setting.config.training.steps:,}")
 
 
 def batched(setting: Setting, repeats: int) -> None:

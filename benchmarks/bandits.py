@@ -89,6 +89,19 @@ def scaling() -> list[tuple[str, float, float]]:
     return rows
 
 
+def round_seconds(name: str, modules: int, rounds: int = 200) -> float:
+    """Seconds of CPU time that one choice and one update take in a training run: one replication, 2^c − 1 arms."""
+    policy, generator = make_policy(name), np.random.default_rng(0)
+    state = policy.init(2**modules - 1, 1, generator)
+
+    def run() -> None:
+        now = state
+        for _ in range(rounds):
+            now = policy.update(now, policy.select(now, generator).arm, np.array([0.05]))
+
+    return best_seconds(run, 3)[1] / rounds
+
+
 def versus(speed: float, other: float | None) -> str:
     """'23.4×', or why there is no ratio."""
     return f"{speed / other:.0f}×" if other else "not installed"
@@ -108,6 +121,12 @@ def main() -> None:
     print(f"\n{'four times the':18s} {'CPU s before':>15s} {'after':>8s} {'factor':>8s}")
     for what, before, after in scaling():
         print(f"{what:18s} {before:15.2f} {after:8.2f} {after / before:8.1f}")
+    print(f"\n{'modules':18s} {'arms':>15s} {'linear_ts, ms a round':>22s} {'shared_ts':>10s}")
+    for modules in (3, 8, 16, 24):
+        linear, many = 1000 * round_seconds("linear_ts", modules), modules > 8
+        shared = "" if many else f"{1000 * round_seconds('shared_ts', modules, 20):10.2f}"
+        goal = "" if modules < 24 else f"  wanted 1.00: {'yes' if linear <= 1 else 'NO'}"
+        print(f"{modules:<18d} {2**modules - 1:15,d} {linear:22.3f} {shared:>10s}{goal}")
 
 
 if __name__ == "__main__":

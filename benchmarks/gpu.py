@@ -19,18 +19,20 @@ from benchmarks.attempts import compiled
 from benchmarks.paper_step import random_data
 from benchmarks.steps import counted, ours
 from optima_lab.bandits.arms import MODULES
-from optima_lab.config import Config, preset
-from optima_lab.distill.models import build, for_task, size
-from optima_lab.distill.tasks import device, logits, training_batch
-from optima_lab.distill.walk import walk
+from optima_lab.coca.forward import walk
+from optima_lab.coca.model import build, coca_config, for_task
+from optima_lab.config import Config
+from optima_lab.distill.parallel import device
+from optima_lab.presets import preset
+from optima_lab.tasks.objectives import logits, training_batch
 
 NINE = ",".join(["none", *ARMS, "random"])
 
 
 def setting(config: Config) -> Setting:
     """Random pictures and texts, and an untrained teacher, on the device."""
-    data = random_data(config, max(config.probe_size, config.batch_size))
-    shape = size(config, "teacher", config.vocabulary)
+    data = random_data(config, max(config.distillation.probe_size, config.training.batch_size))
+    shape = coca_config(config, "teacher", config.data.vocabulary)
     teacher = for_task(build(shape, 1), shape, data.task.pictures, len(data.classes), 3).to(device())
     return Setting(config, data, teacher.eval().requires_grad_(False))
 
@@ -53,7 +55,7 @@ def share(what: str, run: Callable[[], Any], best: float, least: float, repeats:
 
 def shares(known: Setting, best: float, repeats: int) -> None:
     """Teacher's forward, every arm's step, and the waits of LWD's."""
-    batch = training_batch(known.config, known.data, known.config.batch_size, 0, 1)
+    batch = training_batch(known.config, known.data, known.config.training.batch_size, 0, 1)
     pictures = batch.patches(known.teacher.patch_size)
 
     @torch.inference_mode()

@@ -24,12 +24,12 @@ from torch.nn import functional as F
 from benchmarks._laptop import ENDLESS, LWD, Setting, in_turns, laptop, line, milliseconds, options, ratios
 from benchmarks.steps import ours
 from optima_lab.bandits.arms import parse_arm
+from optima_lab.coca.forward import CoCaFeatures, _decoder_masks, _text_masks
+from optima_lab.coca.model import TaskModel, blocks
 from optima_lab.distill import losses as eq
-from optima_lab.distill.models import TaskModel, blocks
-from optima_lab.distill.optimize import apply, schedule
-from optima_lab.distill.tasks import DeviceBatch, head_dropout, training_batch, training_loss
-from optima_lab.distill.trainer import Bench
-from optima_lab.distill.walk import Trace, _decoder_masks, _text_masks
+from optima_lab.distill.optim import apply, schedule
+from optima_lab.parameters import override
+from optima_lab.tasks.objectives import DeviceBatch, head_dropout, training_batch, training_loss
 
 TOWERS = {"image": "visual.transformer.resblocks", "text": "text.transformer.resblocks", "decoder": "text_decoder"}
 LAST = "text_decoder.ln_final"
@@ -57,11 +57,11 @@ class Hooked:
                 output = f"{TOWERS[module]}.cross_attn.{n}" if module == "decoder" else own
                 yield module, blocks(self.model.coca, module)[n].attn, output, f"{own}.attn"
 
-    def __call__(self, batch: DeviceBatch) -> Trace:
+    def __call__(self, batch: DeviceBatch) -> CoCaFeatures:
         """open_clip's forward, and what the hooks saw of it."""
         self.model.coca(batch.images[:, 0], batch.tokens, output_labels=False)
         seen = self.manager.pop_io_dict()
-        trace = Trace(decoded=seen[LAST]["output"])
+        trace = CoCaFeatures(decoded=seen[LAST]["output"])
         _, words, pairs = _text_masks(self.model.coca, batch.tokens)
         _, read, allowed = _decoder_masks(self.model.coca, batch.tokens, 1, 0)
         trace.token_mask = {"image": None, "text": words, "decoder": read}
@@ -88,15 +88,15 @@ def theirs(setting: Setting, length: int = 0) -> Callable[[], list[float]]:
     """STEPS steps of LWD through torchdistill's hooks, and their total losses."""
     c, data, arm = setting.config, setting.data, parse_arm(LWD)
     (student,) = setting.students(LWD)
-    bench = Bench(c, setting.teacher, [student], data)
-    small, large = Hooked(student.model, bench.student_layers), Hooked(setting.teacher, bench.teacher_layers)
+    task = setting.task([student])
+    small, large = Hooked(student.model, task.student_layers), Hooked(setting.teacher, task.teacher_layers)
     steps, alpha, head = iter(range(1, ENDLESS)), student.alpha, student.model.head
     assert head is not None
 
     def step(number: int) -> float:
-        batch = training_batch(c, data, c.batch_size, c.seed, number)
+        batch = training_batch(c, data, c.training.batch_size, c.seed, number)
         batch = padded(batch, length) if length else batch
-        keep = head_dropout(student.model, batch, c.dropout, c.seed, number)
+        keep = head_dropout(student.model, batch, c.finetuning.dropout, c.seed, number)
         with torch.inference_mode():
             target = large(batch)
         student.optimizer.zero_grad(set_to_none=True)
@@ -108,7 +108,7 @@ def theirs(setting: Setting, length: int = 0) -> Callable[[], list[float]]:
         hidden = eq.hidden_loss(trace, target, student.projections, arm)
         total = eq.total_loss(eq.Losses(train, None, hidden, eq.attention_loss(trace, target, arm)), alpha)
         total.backward()
-        apply(student.optimizer, schedule(number, c.steps, c.warmup_steps), c.clip)
+        apply(student.optimizer, schedule(number, c.training.steps, c.training.warmup_steps), c.optim.clip)
         return float(total.detach())
 
     return lambda: [step(next(steps)) for _ in range(STEPS)]
@@ -118,7 +118,7 @@ def agree(setting: Setting, length: int) -> bool:
     """Whether both ways give the same losses over the first turn."""
     rounds = setting.rounds(LWD, round_steps=STEPS)
     _, [(_, records)] = next(rounds)
-    found = theirs(replace(setting, config=replace(setting.config, steps=ENDLESS)), length)()
+    found = theirs(replace(setting, config=override(setting.config, {"steps": ENDLESS})), length)()
     apart = max(abs(record["total"] - value) for record, value in zip(records, found, strict=True))
     print(f"largest difference of the total loss over {STEPS} steps: {apart:.1e}")
     return apart < 1e-4

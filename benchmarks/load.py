@@ -10,19 +10,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-from optima_lab import records
 from optima_lab.bandits.arms import LABELS
-from optima_lab.config import Config, preset
-from optima_lab.data.corpus import locate
+from optima_lab.config import Config
+from optima_lab.data.datasets import locate
 from optima_lab.distill.strategies import parse_strategies
-from optima_lab.experiment import Experiment, experiment_id, run
-from optima_lab.views import dynamics, figures, style
+from optima_lab.experiments import records
+from optima_lab.experiments.ids import experiment_id
+from optima_lab.experiments.run import Experiment, run
+from optima_lab.parameters import flat
+from optima_lab.presets import preset
+from optima_lab.report.figures import dynamics, style
+from optima_lab.report.figures import scores as figures
 
 FEW, MANY, WANTED = 10, 1000, 2.0
 STRATEGIES = "none,img,txt,multi,img+txt,img+multi,txt+multi,img+txt+multi,random,optima"
@@ -37,26 +40,28 @@ def write(runs: Path, count: int) -> None:
         for strategy in parse_strategies(STRATEGIES, config):
             _write_run(folder / strategy.id, strategy.name, config)
         known = {"counts": {"train": 9, "dev": 3, "test": 3}, "teacher": {"score_test": 90.0}}
-        records.write_json(folder / "experiment.json", {"config": asdict(config), **known})
+        records.write_json(folder / "experiment.json", {"config": flat(config), **known})
 
 
 def _write_run(folder: Path, name: str, config: Config) -> None:
     random = np.random.default_rng([config.seed, len(name)])
     arms = random.integers(7, size=config.rounds)
     vectors = {key: random.random(7).tolist() for key in records.VECTORS}
-    with records.Writer(folder, {"strategy": name, "arm": "", "config": asdict(config)}) as writer:
+    with records.Writer(folder, {"strategy": name, "arm": "", "config": flat(config)}) as writer:
         for number, arm in enumerate(arms, 1):
-            at = {"round": number, "step": number * config.round_steps}
+            at = {"round": number, "step": number * config.distillation.round_steps}
             writer.append("rounds", [{**at, "arm": LABELS[arm], "initial": number < 15, "reward": 0.1, **vectors}])
             losses = {"train": 1.0, "kl": 0.5, "hidden": 2.0, "attention": 1e-3, "total": 3.5, "lr": 1e-3}
-            writer.append("steps", [{"step": at["step"] - n, **losses} for n in reversed(range(config.round_steps))])
-            if number % (config.rounds // config.evaluations) == 0:
+            writer.append(
+                "steps", [{"step": at["step"] - n, **losses} for n in reversed(range(config.distillation.round_steps))]
+            )
+            if number % (config.rounds // config.evaluation.evaluations) == 0:
                 for metric in ("score", "prediction_loss", "kl"):
                     line = {**at, "metric": metric, "value": float(random.random())}
                     writer.append("evals", [{**line, "split": split} for split in ("dev", "test")])
     with (folder / "student.safetensors").open("wb") as file:
         file.truncate(WEIGHTS_BYTES)
-    records.write_json(folder / "done.json", {"steps": config.steps, "stopped": {}})
+    records.write_json(folder / "done.json", {"steps": config.training.steps, "stopped": {}})
 
 
 def status(runs: Path) -> None:

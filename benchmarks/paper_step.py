@@ -19,16 +19,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from optima_lab.config import TASKS, Config, preset
+from optima_lab.coca.model import TaskModel, build, coca_config, for_task
+from optima_lab.config import TASKS, Config
 from optima_lab.data.batches import Split
-from optima_lab.data.corpus import TaskData
+from optima_lab.data.datasets import TaskData
 from optima_lab.data.formats import labels
-from optima_lab.distill.models import TaskModel, build, for_task, size
+from optima_lab.distill.parallel import device
 from optima_lab.distill.strategies import parse_strategy
 from optima_lab.distill.student import Student, make_student
-from optima_lab.distill.tasks import device
-from optima_lab.distill.teacher import new_student
 from optima_lab.distill.trainer import distill
+from optima_lab.presets import preset
+from optima_lab.tasks.distillation import CoCaDistillation
+from optima_lab.tasks.recipes import new_student
 
 NEEDED_GIB, LIMIT_GIB = 10, 24  # 8.4 to 8.7 were measured at batch 2 on a CPU
 VQA_CLASSES = 3_129  # answers seen at least nine times in VQA v2
@@ -60,7 +62,7 @@ class Numbered:
 
 def random_data(config: Config, examples: int) -> TaskData:
     """Random pictures, texts and targets in the arrays of a real task."""
-    tokenizer = Numbered(config.vocabulary, config.text_tokens)
+    tokenizer = Numbered(config.data.vocabulary, config.data.text_tokens)
     split = random_split(config, tokenizer, examples)
     return TaskData(TASKS[config.task], split, split, split, tokenizer)
 
@@ -68,8 +70,8 @@ def random_data(config: Config, examples: int) -> TaskData:
 def random_split(config: Config, tokenizer: Numbered, examples: int) -> Split:
     """`examples` rows; every text has a length of its own."""
     random, views = np.random.default_rng(config.seed), TASKS[config.task].pictures
-    side, length = config.image_size, config.text_tokens
-    tokens = random.integers(3, config.vocabulary, (examples, length))
+    side, length = config.data.image_size, config.data.text_tokens
+    tokens = random.integers(3, config.data.vocabulary, (examples, length))
     for row, words in zip(tokens, random.integers(length // 2, length, examples), strict=True):
         row[0], row[words], row[words + 1 :] = tokenizer.bos, tokenizer.eos, tokenizer.pad
     names = tuple(f"answer {n}" for n in range(VQA_CLASSES)) if config.task == "vqa" else labels(config.task)
@@ -96,11 +98,11 @@ def one_step(config: Config) -> dict[str, Any]:
     Raises RuntimeError if any number, or any parameter after the update, is not finite.
     """
     start = time.perf_counter()
-    data = random_data(config, config.probe_size + config.batch_size)
+    data = random_data(config, config.distillation.probe_size + config.training.batch_size)
     teacher, student = build_pair(config, data)
     before = [p.detach().clone() for p in student.model.parameters()]
     built = time.perf_counter()
-    ((_, [((played,), (step,))]),) = distill(config, teacher, [student], data)
+    ((_, [((played,), (step,))]),) = distill(config, CoCaDistillation(config, teacher, student.model, data), [student])
     seconds = {"build s": built - start, "step s": time.perf_counter() - built}
     moved = sum(not torch.equal(p, old) for p, old in zip(student.model.parameters(), before, strict=True))
     _require_finite({**played, **step}, student)
@@ -111,13 +113,13 @@ def one_step(config: Config) -> dict[str, Any]:
 
 def build_pair(config: Config, data: TaskData) -> tuple[TaskModel, Student]:
     """A teacher, and a student of a base's layers that follows OPTIMA; the base is given up at once."""
-    base = build(size(config, "base", config.vocabulary), 2).to(device())
+    base = build(coca_config(config, "base", config.data.vocabulary), 2).to(device())
     model = new_student(config, base, data, config.seed)
     del base
-    shape = size(config, "teacher", config.vocabulary)
+    shape = coca_config(config, "teacher", config.data.vocabulary)
     teacher = for_task(build(shape, 1), shape, data.task.pictures, len(data.classes), 3).to(device())
     teacher = teacher.eval().requires_grad_(False)
-    return teacher, make_student(config, parse_strategy("optima", config), model, teacher)
+    return teacher, make_student(config, parse_strategy("optima", config), model, model.shapes(), teacher.shapes())
 
 
 def _require_finite(found: dict[str, Any], student: Student) -> None:

@@ -27,8 +27,9 @@ import nbformat
 import numpy as np
 from playwright.sync_api import Error
 
-from optima_lab.views import playground, recording, replay, widgets
-from tests.views import browser, lab, played
+from optima_lab.widgets import assets as widgets
+from optima_lab.widgets import playground, recording, replay
+from tests import browser, lab, played
 
 FRAME_MILLISECONDS = 1000 / 40
 FIRST_MILLISECONDS = 1000
@@ -43,7 +44,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from ipywidgets import IntSlider, Output, VBox
 from IPython.display import clear_output, display
-from optima_lab.views.recording import places, tracks
+from optima_lab.widgets.recording import places, tracks
 from pathlib import Path
 
 track = next(track for track in tracks(places(Path({folder!r})))[0] if track.name == "OPTIMA")
@@ -188,7 +189,7 @@ def on_pages(chromium: Any, folder: Path) -> None:
         playing(page, "100,000 rounds, playing", "5000")
 
 
-def long_track(rounds: int) -> recording.Track:
+def long_track(rounds: int) -> recording.RunTrace:
     """A record with all arrays, of random numbers."""
     generator = np.random.default_rng(0)
     walk = 0.05 + np.abs(np.cumsum(generator.normal(size=(rounds + 1, 7)) / 1000, axis=0))
@@ -196,7 +197,7 @@ def long_track(rounds: int) -> recording.Track:
     arrays = {"round": np.arange(1, rounds + 1), "step": np.arange(rounds), "arm": arm, "initial": arm * 0}
     arrays |= {"reward": walk[1:, 0], "ratio": walk[1:, :3], "loss": 1 / walk[1:, :4], "draws": walk[1:] + 0.1}
     arrays |= {"mean": walk, "deviation": walk * 0 + 0.1, "plays": np.ones_like(walk)}
-    return recording.Track("long", "vqa", 0, "long", {"policy": "optima"}, arrays)
+    return recording.RunTrace("long", "vqa", 0, "long", {"policy": "optima"}, arrays)
 
 
 def main() -> None:

@@ -21,12 +21,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks._laptop import ARMS, ENDLESS, LWD, Setting, in_turns, laptop, line, milliseconds, options, ratios
 from optima_lab.bandits.arms import LABELS, parse_arm
-from optima_lab.distill.optimize import apply
-from optima_lab.distill.tasks import head_dropout, logits, predict, training_batch, training_loss
-from optima_lab.distill.trainer import Bench
-from optima_lab.distill.walk import walk
-from optima_lab.experiment import open_experiments
-from optima_lab.records import read_rounds
+from optima_lab.coca.forward import walk
+from optima_lab.distill.optim import apply
+from optima_lab.distill.population import Population
+from optima_lab.experiments.records import read_rounds
+from optima_lab.experiments.run import open_experiments
+from optima_lab.parameters import override
+from optima_lab.tasks.objectives import head_dropout, logits, predict, training_batch, training_loss
 
 STEPS = 4  # a turn, shorter than what disturbs a shared machine
 SIXTEEN = ",".join(
@@ -43,26 +44,26 @@ def bare(setting: Setting, arm: str = "") -> Callable[[], None]:
 
     def run() -> None:
         for step in (next(steps) for _ in range(STEPS)):
-            batch = training_batch(c, data, c.batch_size, c.seed, step)
+            batch = training_batch(c, data, c.training.batch_size, c.seed, step)
             with torch.inference_mode():
                 if arm:
                     walk(teacher.coca, batch.patches(teacher.patch_size), batch.tokens, run=parse_arm(arm))
                 else:
                     predict(teacher, batch)
-            keep = head_dropout(model, batch, c.dropout, c.seed, step)
+            keep = head_dropout(model, batch, c.finetuning.dropout, c.seed, step)
             student.optimizer.zero_grad(set_to_none=True)
             trace = walk(model.coca, batch.patches(model.patch_size), batch.tokens)
             training_loss(data.task, logits(model, trace, keep), batch, data.tokenizer.pad).backward()
-            apply(student.optimizer, 1.0, c.clip)
+            apply(student.optimizer, 1.0, c.optim.clip)
 
     return run
 
 
 def ours(setting: Setting, names: str, count: int = STEPS) -> Callable[[], None]:
     """`count` steps of the trainer with fixed arms, no round among them."""
-    config = replace(setting.config, steps=ENDLESS)
+    config = override(setting.config, {"steps": ENDLESS})
     students = replace(setting, config=config).students(names)
-    bench = Bench(config, setting.teacher, students, setting.data)
+    bench = Population(config, setting.task(students), students)
     for student in students:
         student.choose()
     steps = iter(range(1, ENDLESS))
@@ -82,7 +83,7 @@ def price_of_distilling(setting: Setting, repeats: int) -> dict[str, list[float]
     runs = {"bare": bare(setting)}
     pairs = (("ours", ours), ("bare", bare))  # side by side, LWD's next to the bare step
     runs |= {f"{name} {arm}": make(setting, arm) for arm in reversed(ARMS) for name, make in pairs}
-    runs["rounds of 4"] = lambda: [next(rounds) for _ in range(STEPS // setting.config.round_steps)]
+    runs["rounds of 4"] = lambda: [next(rounds) for _ in range(STEPS // setting.config.distillation.round_steps)]
     took = in_turns(runs, 5 * repeats)
     alone, distilled = (milliseconds(took[name], STEPS) for name in ("bare", f"ours {LWD}"))
     print(f"a bare step: {alone:.1f} ms; LWD's: {distilled:.1f} ms; median, then the middle half of the turns")

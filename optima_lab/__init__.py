@@ -7,17 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from optima_lab.config import preset
-    from optima_lab.experiment import open_experiments, run
-    from optima_lab.views.replay import replay
+    from optima_lab.experiments.run import open_experiments, run
+    from optima_lab.presets import preset
+    from optima_lab.widgets.replay import replay
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "preset": "optima_lab.config",
-    "run": "optima_lab.experiment",
-    "open_experiments": "optima_lab.experiment",
-    "replay": "optima_lab.views.replay",
+    "preset": "optima_lab.presets",
+    "run": "optima_lab.experiments.run",
+    "open_experiments": "optima_lab.experiments.run",
+    "replay": "optima_lab.widgets.replay",
 }
 __all__ = ["__version__", "open_experiments", "preset", "replay", "run"]
 

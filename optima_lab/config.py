@@ -1,18 +1,26 @@
-"""What to run: one frozen, typed, validated configuration, and the presets that fill it.
+"""What to run: one frozen, typed, validated configuration, in groups.
+
+A stage of an experiment is given the groups it needs, and what it makes is named by the hash of those groups.
 
 Every field is an int, float, str or bool, so that the same name and type is a Python argument, a shell option and a
 papermill parameter. Whatever is wrong with a value is said before anything loads.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
-from math import isfinite
-from typing import Any, Protocol, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from optima_lab.errors import ConfigError, nearest
-
-Value = int | float | str | bool
+from optima_lab.errors import ConfigError
+from optima_lab.fields import (
+    LAYERS,
+    MAYBE_LAYERS,
+    SAME,
+    Checked,
+    at_least,
+    between,
+    layers,
+    one_of,
+    parameter,
+)
 
 
 @dataclass(frozen=True)
@@ -34,136 +42,176 @@ TASKS: Mapping[str, Task] = {
 }
 
 
-class Named(Protocol):
-    """An experiment by name: what every record, message and figure calls it by."""
+@dataclass(frozen=True)
+class Data(Checked):
+    """What is read: which pictures and texts, and how they become numbers."""
 
-    @property
-    def task(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def id(self) -> str: ...
-
-
-def _at_least(low: float) -> dict[str, Any]:
-    return {"check": lambda value: value >= low, "must": f"at least {low:g}"}
-
-
-def _between(low: float, high: float, *, closed: bool = False) -> dict[str, Any]:
-    inside: Callable[[float], bool] = (lambda v: low <= v <= high) if closed else (lambda v: low < v < high)
-    return {"check": inside, "must": f"{'from' if closed else 'between'} {low:g} {'to' if closed else 'and'} {high:g}"}
-
-
-def _one_of(*names: str) -> dict[str, Any]:
-    return {"check": lambda value: value in names, "must": f"one of {', '.join(names)}", "names": names}
-
-
-def _layers(text: str) -> bool:
-    parts = text.split("/")
-    return len(parts) == 3 and all(part.isdecimal() and int(part) > 0 for part in parts)
-
-
-_LAYERS = {"check": _layers, "must": "layers of image/text/decoder such as 4/2/2"}
-_MAYBE_LAYERS = {"check": lambda text: not text or _layers(text), "must": f"empty or {_LAYERS['must']}"}
-
-
-def _f(default: Any, rule: dict[str, Any], about: str) -> Any:
-    return field(default=default, metadata={**rule, "about": about})
+    folder: str = parameter("", {"flat": "data", **SAME}, "folder in the official layouts; empty: the embedded world")
+    links: bool = parameter(False, {}, "accept links to single files outside of the data folder")
+    strict: bool = parameter(True, {}, "refuse bad records (else skip and count them)")
+    world_seed: int = parameter(0, at_least(0), "of the scenes")
+    scenes: int = parameter(12_000, at_least(64), "training scenes a task")
+    test_scenes: int = parameter(0, at_least(0), "test scenes a task; 0: a sixth of the training scenes")
+    world: str = parameter(
+        "glyphs", one_of("glyphs", "study"), "what is said about scenes: one step, or several (study)"
+    )
+    depth: float = parameter(1.0, between(0, 100), "study: weight of sentences of several steps")
+    limit: int = parameter(0, at_least(0), "examples read of each split; 0: all")
+    answer_count: int = parameter(9, at_least(1), "VQA's classes are the answers given at least so often in training")
+    image_size: int = parameter(576, at_least(8), "pixels a side")
+    text_tokens: int = parameter(64, at_least(8), "longest text, in tokens")
+    vocabulary: int = parameter(64_000, at_least(16), "pieces of the tokenizer")
 
 
 @dataclass(frozen=True)
-class Config:
-    """All that decides a run's result. Defaults are the paper's (Tables 2 and 3 of arXiv 2310.04550)."""
+class Model(Checked):
+    """What all models of an experiment share."""
 
-    task: str = _f("vqa", _one_of(*TASKS), "vqa, snli_ve, nlvr2 or coco")
-    preset: str = _f("paper", _one_of("smoke", "laptop", "paper"), "where the other values come from")
-    seed: int = _f(0, _at_least(0), "of the student: data order, head, projections, probe, bandit")
-    data: str = _f("", {}, "folder in the official layouts; empty: the embedded world")
-    strict: bool = _f(True, {}, "refuse bad records (else skip and count them)")
-    # models
-    image_size: int = _f(576, _at_least(8), "pixels a side")
-    patch_size: int = _f(18, _at_least(2), "pixels a side")
-    text_tokens: int = _f(64, _at_least(8), "longest text, in tokens")
-    vocabulary: int = _f(64_000, _at_least(16), "pieces of the tokenizer")
-    decoder: str = _f("paper", _one_of("paper", "open_clip"), "self-cross-MLP, or open_clip's with a second MLP")
-    image_queries: int = _f(256, _at_least(0), "of the image pooler before the decoder; 0: none")
-    head_width: int = _f(64, _at_least(4), "width of an attention head")
-    teacher_layers: str = _f("24/12/12", _LAYERS, "image/text/decoder")
-    teacher_width: int = _f(1024, _at_least(8), "hidden size")
-    base_layers: str = _f("12/12/12", _LAYERS, "of the model whose layers the student starts from")
-    student_layers: str = _f("6/3/3", _LAYERS, "image/text/decoder")
-    student_width: int = _f(768, _at_least(8), "hidden size of base and student")
-    assistant_layers: str = _f(
-        "", _MAYBE_LAYERS, "of a student distilled first, then teaching the student; empty: one stage"
+    patch_size: int = parameter(18, at_least(2), "pixels a side")
+    decoder: str = parameter("paper", one_of("paper", "open_clip"), "self-cross-MLP, or open_clip's with a second MLP")
+    image_queries: int = parameter(256, at_least(0), "of the image pooler before the decoder; 0: none")
+    position_scale: float = parameter(1.0, between(0, 100), "spread of the first picture positions, times open_clip's")
+    head_width: int = parameter(64, at_least(4), "width of an attention head")
+    grad_checkpointing: bool = parameter(
+        False, SAME, "compute activations again on the way back, to save memory; same result"
     )
-    assistant: str = _f("optima", {}, "the strategy by which the assistant is distilled")
-    teacher_weights: str = _f("", {}, "released CoCa: a file, a folder or open_clip:MODEL/TAG; empty: pre-train")
-    base_weights: str = _f("", {}, "the same for the model whose layers the student starts from")
-    resample: bool = _f(False, {}, "bring the teacher's picture grid to the student's where they differ")
-    # the embedded world
-    world_seed: int = _f(0, _at_least(0), "of the scenes")
-    scenes: int = _f(12_000, _at_least(64), "training scenes a task")
-    limit: int = _f(0, _at_least(0), "examples read of each split; 0: all")
-    answer_count: int = _f(9, _at_least(1), "VQA's classes are the answers given at least so often in training")
-    # teachers
-    pretrain_steps: int = _f(100_000, _at_least(1), "contrastive + captioning, teacher")
-    base_steps: int = _f(100_000, _at_least(1), "the same, base")
-    pretrain_batch: int = _f(128, _at_least(2), "pairs a step")
-    pretrain_lr: float = _f(1e-3, _between(0, 1), "peak learning rate")
-    finetune_steps: int = _f(100_000, _at_least(1), "of the teacher on the task")
-    finetune_batch: int = _f(64, _at_least(1), "examples a step")
-    encoder_lr: float = _f(2e-5, _between(0, 1), "fine-tuning, all but the head")
-    pooler_lr: float = _f(5e-4, _between(0, 1), "fine-tuning, pooler and classifier")
-    finetune_warmup_steps: int = _f(1000, _at_least(0), "linear warm-up of teachers")
-    # distillation: Algorithm 1
-    steps: int = _f(100_000, _at_least(1), "T', optimizer updates in all")
-    round_steps: int = _f(100, _at_least(1), "P, updates in a round")
-    initial_plays: int = _f(10, _at_least(0), "T0, first plays of every arm")
-    decay: float = _f(0.98, _between(0, 1), "γ of the moving averages (Eq. 7)")
-    alpha_kl: float = _f(0.0, _at_least(0), "α1 of Eq. 5")
-    alpha_hidden: float = _f(1.0, _at_least(0), "α2 of Eq. 5")
-    alpha_attention: float = _f(1e-2, _at_least(0), "α3 of Eq. 5")
-    attention: str = _f("scores", _one_of("scores", "weights"), "matched before (scores) or after (weights) softmax")
-    decoder_attention: str = _f("self", _one_of("self", "cross"), "which attention of the decoder is matched")
-    probe_size: int = _f(256, _at_least(1), "examples on which rewards are measured")
-    batch_size: int = _f(128, _at_least(1), "examples a step")
-    accumulate: int = _f(1, _at_least(1), "pieces a batch is computed in, to save memory; same result")
-    optimizer: str = _f("adafactor", _one_of("adafactor", "adamw"), "with decoupled weight decay")
-    lr: float = _f(1e-3, _between(0, 1), "peak learning rate, decays linearly to zero")
-    warmup_steps: int = _f(1000, _at_least(0), "linear warm-up")
-    weight_decay: float = _f(0.1, _at_least(0), "decoupled")
-    clip: float = _f(1.0, _at_least(0), "of the gradient's norm; 0: none")
-    dropout: float = _f(0.5, _between(0, 0.95, closed=True), "of the task layer")
-    rand_augment: bool = _f(True, {}, "RandAugment(1, 10) on training pictures")
-    precision: str = _f("fp32", _one_of("fp32", "bf16"), "of a step's matrix products; losses and rewards are fp32")
-    compiled: bool = _f(False, {}, "compile the step's forwards: seconds for every arm once, then faster steps")
-    grad_checkpointing: bool = _f(False, {}, "compute activations again on the way back, to save memory; same result")
-    plain: bool = _f(False, {}, "for debugging: full padding, no key/value cache, nothing fused; same result")
-    # evaluation
-    evaluations: int = _f(20, _at_least(1), "evaluations during a run, the last at its end")
-    eval_examples: int = _f(0, _at_least(0), "examples of an evaluation; 0: all (the last is always on all)")
-    eval_batch: int = _f(128, _at_least(1), "examples a forward")
+
+
+@dataclass(frozen=True)
+class Optim(Checked):
+    """How any model is optimised."""
+
+    optimizer: str = parameter("adafactor", one_of("adafactor", "adamw"), "with decoupled weight decay")
+    weight_decay: float = parameter(0.1, at_least(0), "decoupled")
+    clip: float = parameter(1.0, at_least(0), "of the gradient's norm; 0: none")
+
+
+@dataclass(frozen=True)
+class Pretraining(Checked):
+    """The models before their task: the teacher, and the base whose layers students start from."""
+
+    teacher_layers: str = parameter("24/12/12", LAYERS, "image/text/decoder")
+    teacher_width: int = parameter(1024, at_least(8), "hidden size")
+    teacher_weights: str = parameter("", {}, "released CoCa: a file, a folder or open_clip:MODEL/TAG; empty: pre-train")
+    base_layers: str = parameter("12/12/12", LAYERS, "of the model whose layers the student starts from")
+    student_width: int = parameter(768, at_least(8), "hidden size of base and student")
+    base_weights: str = parameter("", {}, "the same for the model whose layers the student starts from")
+    pretrain_steps: int = parameter(100_000, at_least(1), "contrastive + captioning, teacher")
+    base_steps: int = parameter(100_000, at_least(1), "the same, base")
+    pretrain_batch: int = parameter(128, at_least(2), "pairs a step")
+    pretrain_lr: float = parameter(1e-3, between(0, 1), "peak learning rate")
+    finetune_warmup_steps: int = parameter(1000, at_least(0), "linear warm-up of teachers")
+
+
+@dataclass(frozen=True)
+class Finetuning(Checked):
+    """The teacher on its task, and what regularises a task wherever it is learnt."""
+
+    finetune_steps: int = parameter(100_000, at_least(1), "of the teacher on the task")
+    finetune_batch: int = parameter(64, at_least(1), "examples a step")
+    encoder_lr: float = parameter(2e-5, between(0, 1), "fine-tuning, all but the head")
+    pooler_lr: float = parameter(5e-4, between(0, 1), "fine-tuning, pooler and classifier")
+    dropout: float = parameter(0.5, between(0, 0.95, closed=True), "of the task layer")
+    rand_augment: bool = parameter(True, {}, "RandAugment(1, 10) on training pictures")
+
+
+@dataclass(frozen=True)
+class Training(Checked):
+    """A student and how it is trained, whatever it is told beside its task."""
+
+    student_layers: str = parameter("6/3/3", LAYERS, "image/text/decoder")
+    steps: int = parameter(100_000, at_least(1), "T', optimizer updates in all")
+    batch_size: int = parameter(128, at_least(1), "examples a step")
+    lr: float = parameter(1e-3, between(0, 1), "peak learning rate, decays linearly to zero")
+    warmup_steps: int = parameter(1000, at_least(0), "linear warm-up")
+
+
+@dataclass(frozen=True)
+class Distillation(Checked):
+    """Algorithm 1: what is matched, when, and how it is rewarded."""
+
+    round_steps: int = parameter(100, at_least(1), "P, updates in a round")
+    initial_plays: int = parameter(10, at_least(0) | SAME, "T0, first plays of every arm")
+    decay: float = parameter(0.98, between(0, 1) | SAME, "γ of the moving averages (Eq. 7)")
+    alpha_kl: float = parameter(0.0, at_least(0), "α1 of Eq. 5")
+    alpha_hidden: float = parameter(1.0, at_least(0), "α2 of Eq. 5")
+    alpha_attention: float = parameter(1e-2, at_least(0), "α3 of Eq. 5")
+    task_weight: float = parameter(1.0, at_least(0), "of the task's own loss in Eq. 5; the paper's is 1")
+    kl_temperature: float = parameter(1.0, between(0.01, 100, closed=True), "T of training's KL, which is scaled by T²")
+    attention: str = parameter(
+        "scores", one_of("scores", "weights"), "matched before (scores) or after (weights) softmax"
+    )
+    decoder_attention: str = parameter("self", one_of("self", "cross"), "which attention of the decoder is matched")
+    probe_size: int = parameter(256, at_least(1), "examples on which rewards are measured")
+    resample: bool = parameter(False, {}, "bring the teacher's picture grid to the student's where they differ")
+    assistant_layers: str = parameter(
+        "", MAYBE_LAYERS, "of a student distilled first, then teaching the student; empty: one stage"
+    )
+    assistant: str = parameter("optima", {}, "the strategy by which the assistant is distilled")
+    accumulate: int = parameter(1, at_least(1) | SAME, "pieces a batch is computed in, to save memory; same result")
+    precision: str = parameter(
+        "fp32", one_of("fp32", "bf16"), "of a step's matrix products; losses and rewards are fp32"
+    )
+    compiled: bool = parameter(False, {}, "compile the step's forwards: seconds for every arm once, then faster steps")
+
+
+@dataclass(frozen=True)
+class Evaluation(Checked):
+    """When students are judged during a run."""
+
+    evaluations: int = parameter(20, at_least(1), "evaluations during a run, the last at its end")
+    eval_examples: int = parameter(0, at_least(0), "examples of an evaluation; 0: all (the last is always on all)")
+    eval_batch: int = parameter(128, at_least(1) | SAME, "examples a forward")
+
+
+@dataclass(frozen=True)
+class PretrainingStage(Checked):
+    """All that pre-training is given. What a stage makes is named by the hash of it: nothing else can
+    change it."""
+
+    data: Data = Data()
+    model: Model = Model()
+    optim: Optim = Optim()
+    pretraining: Pretraining = Pretraining()
+
+
+@dataclass(frozen=True)
+class FinetuningStage(PretrainingStage):
+    """All that a task's teacher is given."""
+
+    task: str = parameter("vqa", one_of(*TASKS), "vqa, snli_ve, nlvr2 or coco")
+    finetuning: Finetuning = Finetuning()
+
+
+@dataclass(frozen=True)
+class TrainingStage(FinetuningStage):
+    """All that a student is given who is taught by nobody."""
+
+    training: Training = Training()
+
+
+@dataclass(frozen=True)
+class Config(TrainingStage):
+    """All that decides a run's result, in groups. Defaults are the paper's (Tables 2 and 3 of arXiv 2310.04550).
+
+    At a shell, in notebooks and in records the fields of all groups have flat names (`optima_lab.parameters`).
+    """
+
+    preset: str = parameter(
+        "paper", one_of("smoke", "laptop", "study", "paper") | SAME, "where the other values come from"
+    )
+    seed: int = parameter(0, at_least(0), "of the student: data order, head, projections, probe, bandit")
+    distillation: Distillation = Distillation()
+    evaluation: Evaluation = Evaluation()
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for f in fields(self):
-            _check_field(f.name, hints[f.name], f.metadata, getattr(self, f.name))
+        super().__post_init__()
         _check_together(self)
 
     @property
     def rounds(self) -> int:
         """T = T' / P."""
-        return self.steps // self.round_steps
-
-
-def _check_field(name: str, kind: type, rule: Mapping[str, Any], value: Any) -> None:
-    if type(value) is not kind:
-        raise ConfigError(f"{name} must be {_kind(kind)}, got {value!r} ({type(value).__name__})")
-    if kind is float and not isfinite(value):
-        raise ConfigError(f"{name} must be finite, got {value!r}")
-    if "check" in rule and not rule["check"](value):
-        hint = nearest(value, rule["names"]) if "names" in rule else ""
-        raise ConfigError(f"{name} must be {rule['must']}, got {value!r}{hint}")
+        return self.training.steps // self.distillation.round_steps
 
 
 def _check_together(config: Config) -> None:
@@ -171,84 +219,21 @@ def _check_together(config: Config) -> None:
         if not holds:
             raise ConfigError(text)
 
-    c = config
-    must(
-        c.image_size % c.patch_size == 0,
-        f"image_size must be a multiple of patch_size={c.patch_size}, got {c.image_size}",
-    )
-    must(c.steps % c.round_steps == 0, f"steps must be a multiple of round_steps={c.round_steps}, got {c.steps}")
-    must(c.accumulate <= c.batch_size, f"accumulate must not exceed batch_size={c.batch_size}, got {c.accumulate}")
-    for name in ("teacher_width", "student_width"):
-        width = getattr(c, name)
-        must(width % c.head_width == 0, f"{name} must be a multiple of head_width={c.head_width}, got {width}")
-    student = "assistant_layers" if c.assistant_layers else "student_layers"
-    released = {"base_layers": c.base_weights, "teacher_layers": c.teacher_weights}  # those have their own layers
-    limits = [(student, name) for name, weights in released.items() if not weights]
-    for small, large in (*limits, ("student_layers", student)):
-        few, many = getattr(c, small), getattr(c, large)
+    model, before, training, distillation = config.model, config.pretraining, config.training, config.distillation
+    pixels, patch, steps, batch = config.data.image_size, model.patch_size, training.steps, training.batch_size
+    must(pixels % patch == 0, f"image_size must be a multiple of patch_size={patch}, got {pixels}")
+    p, pieces = distillation.round_steps, distillation.accumulate
+    must(steps % p == 0, f"steps must be a multiple of round_steps={p}, got {steps}")
+    must(pieces <= batch, f"accumulate must not exceed batch_size={batch}, got {pieces}")
+    for name, width in (("teacher_width", before.teacher_width), ("student_width", before.student_width)):
+        must(width % model.head_width == 0, f"{name} must be a multiple of head_width={model.head_width}, got {width}")
+    assistant = ("assistant_layers", distillation.assistant_layers)
+    student = ("student_layers", training.student_layers)
+    first = assistant if distillation.assistant_layers else student  # the first to be distilled
+    limits = [(student, first)]
+    # released weights have their own layers
+    limits += [(first, ("base_layers", before.base_layers))] * (not before.base_weights)
+    limits += [(first, ("teacher_layers", before.teacher_layers))] * (not before.teacher_weights)
+    for (small, few), (large, many) in limits:
         fits = all(a <= b for a, b in zip(layers(few), layers(many), strict=True))
         must(fits, f"{small} must not exceed {large}={many}, got {few}")
-
-
-def _kind(kind: type) -> str:
-    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind]
-
-
-def layers(text: str) -> tuple[int, int, int]:
-    """(image, text, decoder) layers of '4/2/2'."""
-    image, words, decoder = (int(part) for part in text.split("/"))
-    return image, words, decoder
-
-
-def cast(kind: type, text: Any, name: str) -> Value:
-    """A value typed in a shell or notebook as the type its parameter has; nothing is evaluated.
-
-    Raises ConfigError where the text is not of that type.
-    """
-    if isinstance(text, bool) or not isinstance(text, str):
-        fits = type(text) is kind or (kind is float and type(text) is int)
-        with suppress(OverflowError):  # a whole number may be too large for a float
-            if fits:
-                return kind(text)
-    else:
-        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-        try:
-            return words[text.strip().lower()] if kind is bool else kind(text)
-        except (KeyError, ValueError):
-            pass
-    raise ConfigError(f"{name} must be {_kind(kind)}, got {text!r}")
-
-
-def parameters() -> dict[str, type]:
-    """Every parameter's name and type, in the order of the class."""
-    return dict(get_type_hints(Config))
-
-
-def about() -> dict[str, str]:
-    """One line for every parameter: what it is."""
-    return {f.name: f.metadata["about"] for f in fields(Config)}
-
-
-def override(config: Config, changes: Mapping[str, Any]) -> Config:
-    """`config` with some fields changed; text is cast to the field's type, names are checked."""
-    kinds = parameters()
-    for name in changes:
-        if name not in kinds:
-            raise ConfigError(f"unknown parameter {name!r}{nearest(name, list(kinds))}")
-    return replace(config, **{name: cast(kinds[name], value, name) for name, value in changes.items()})
-
-
-def preset(task: str = "vqa", name: str = "laptop", **changes: Any) -> Config:
-    """The configuration of a task at a size: 'smoke' (tests), 'laptop' (2 cores, no GPU) or 'paper' (a GPU).
-
-    Raises ConfigError for an unknown task, preset or parameter and for values out of range.
-    """
-    from optima_lab.presets import PRESETS
-
-    if task not in TASKS:
-        raise ConfigError(f"task must be one of {', '.join(TASKS)}, got {task!r}{nearest(str(task), list(TASKS))}")
-    if name not in PRESETS:
-        raise ConfigError(
-            f"preset must be one of {', '.join(PRESETS)}, got {name!r}{nearest(str(name), list(PRESETS))}"
-        )
-    return override(PRESETS[name](TASKS[task]), changes)

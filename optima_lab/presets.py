@@ -1,8 +1,23 @@
-"""The three sizes of DESIGN: each a function from a task to a configuration."""
+"""The sizes of DESIGN: each a function from a task to a configuration."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from optima_lab.config import Config, Task
+from optima_lab.config import (
+    TASKS,
+    Config,
+    Data,
+    Distillation,
+    Evaluation,
+    Finetuning,
+    Model,
+    Optim,
+    Pretraining,
+    Task,
+    Training,
+)
+from optima_lab.errors import ConfigError, nearest
+from optima_lab.parameters import override
 
 
 def paper(task: Task) -> Config:
@@ -12,14 +27,18 @@ def paper(task: Task) -> Config:
     return Config(
         task=task.name,
         preset="paper",
-        finetune_steps=100_000 if task.name == "vqa" else 50_000,
-        finetune_batch=64 if task.name in ("vqa", "nlvr2") else 128,
-        encoder_lr=encoder_lr[task.name],
-        pooler_lr=pooler_lr[task.name],
-        steps=125_000 if task.name == "vqa" else 100_000,
-        batch_size={"vqa": 128, "snli_ve": 384, "nlvr2": 256, "coco": 256}[task.name],
-        dropout=0.0 if task.captions else 0.5,
-        rand_augment=task.name in ("vqa", "snli_ve"),
+        finetuning=Finetuning(
+            finetune_steps=100_000 if task.name == "vqa" else 50_000,
+            finetune_batch=64 if task.name in ("vqa", "nlvr2") else 128,
+            encoder_lr=encoder_lr[task.name],
+            pooler_lr=pooler_lr[task.name],
+            dropout=0.0 if task.captions else 0.5,
+            rand_augment=task.name in ("vqa", "snli_ve"),
+        ),
+        training=Training(
+            steps=125_000 if task.name == "vqa" else 100_000,
+            batch_size={"vqa": 128, "snli_ve": 384, "nlvr2": 256, "coco": 256}[task.name],
+        ),
     )
 
 
@@ -28,43 +47,66 @@ def laptop(task: Task) -> Config:
     return Config(
         task=task.name,
         preset="laptop",
-        image_size=48,
-        patch_size=16,
-        text_tokens=18,
-        vocabulary=2000,
-        answer_count=1,
-        decoder="open_clip",
-        image_queries=0,
-        head_width=16,
-        teacher_layers="4/2/2",
-        teacher_width=64,
-        base_layers="4/2/2",
-        student_layers="2/1/1",
-        student_width=48,
-        scenes=6_000,
-        pretrain_steps=600,
-        base_steps=400,
-        pretrain_batch=128,
-        pretrain_lr=2e-3,
-        finetune_steps={"vqa": 1000, "snli_ve": 400, "nlvr2": 1000, "coco": 200}[task.name],
-        finetune_batch=128,
-        encoder_lr=1e-3,
-        pooler_lr=2e-3,
-        finetune_warmup_steps=50,
-        steps=400,
-        round_steps=4,
-        initial_plays=2,
-        probe_size=128 // task.pictures,
-        batch_size=64 // task.pictures,
-        optimizer="adamw",
-        lr=2e-3,
-        warmup_steps=20,
-        weight_decay=0.05,
-        dropout=0.0 if task.captions else 0.1,
-        rand_augment=False,
-        evaluations=10,
-        eval_examples=256 if task.captions else 512,
-        eval_batch=256,
+        data=Data(image_size=48, text_tokens=18, vocabulary=2_000, answer_count=1, scenes=6_000),
+        model=Model(patch_size=16, decoder="open_clip", image_queries=0, head_width=16),
+        optim=Optim(optimizer="adamw", weight_decay=0.05),
+        pretraining=Pretraining(
+            teacher_layers="4/2/2",
+            teacher_width=64,
+            base_layers="4/2/2",
+            student_width=48,
+            pretrain_steps=600,
+            base_steps=400,
+            pretrain_batch=128,
+            pretrain_lr=0.002,
+            finetune_warmup_steps=50,
+        ),
+        finetuning=Finetuning(
+            finetune_steps={"vqa": 1_000, "snli_ve": 400, "nlvr2": 1_000, "coco": 200}[task.name],
+            finetune_batch=128,
+            encoder_lr=0.001,
+            pooler_lr=0.002,
+            dropout=0.0 if task.captions else 0.1,
+            rand_augment=False,
+        ),
+        training=Training(student_layers="2/1/1", steps=400, batch_size=64 // task.pictures, lr=0.002, warmup_steps=20),
+        distillation=Distillation(round_steps=4, initial_plays=2, probe_size=128 // task.pictures),
+        evaluation=Evaluation(evaluations=10, eval_examples=256 if task.captions else 512, eval_batch=256),
+    )
+
+
+def study(task: Task) -> Config:
+    """A longer evening on two cores: a world of several steps, and students trained until nothing changes any more.
+
+    Students have half of the teacher's layers at half its width; T0, γ and α are the paper's (Table 3).
+    """
+    return override(
+        laptop(task),
+        {
+            "preset": "study",
+            "world": "study",
+            "position_scale": 4.0,
+            "teacher_layers": "4/2/2",
+            "teacher_width": 64,
+            "base_layers": "4/2/2",
+            "student_layers": "2/1/1",
+            "student_width": 32,
+            "scenes": 6_000,
+            "test_scenes": 1_700,
+            "pretrain_steps": 600,
+            "base_steps": 200,
+            "pretrain_batch": 64,
+            "finetune_steps": 1_000 if task.captions else 5_000,
+            "finetune_batch": 64,
+            "encoder_lr": 1.5e-3,
+            "batch_size": 128,
+            "steps": 7_200 if task.captions else 4_400,  # 30 epochs of captions, 31 of the other tasks' texts
+            "round_steps": 8,
+            "initial_plays": 10,
+            "warmup_steps": 100,
+            "evaluations": 25,
+            "eval_examples": 0,
+        },
     )
 
 
@@ -73,44 +115,46 @@ def smoke(task: Task) -> Config:
     return Config(
         task=task.name,
         preset="smoke",
-        image_size=24,
-        patch_size=8,
-        text_tokens=18,
-        vocabulary=2000,
-        answer_count=1,
-        decoder="open_clip",
-        image_queries=0,
-        head_width=16,
-        teacher_layers="2/1/1",
-        teacher_width=32,
-        base_layers="2/1/1",
-        student_layers="1/1/1",
-        student_width=32,
-        scenes=256,
-        limit=256,
-        pretrain_steps=20,
-        base_steps=20,
-        pretrain_batch=32,
-        pretrain_lr=2e-3,
-        finetune_steps=20,
-        finetune_batch=32,
-        encoder_lr=1e-3,
-        pooler_lr=2e-3,
-        finetune_warmup_steps=5,
-        steps=32,
-        round_steps=2,
-        initial_plays=1,
-        probe_size=32,
-        batch_size=16,
-        optimizer="adamw",
-        lr=2e-3,
-        warmup_steps=4,
-        dropout=0.0 if task.captions else 0.1,
-        rand_augment=False,
-        evaluations=3,
-        eval_examples=48,
-        eval_batch=64,
+        data=Data(image_size=24, text_tokens=18, vocabulary=2_000, answer_count=1, scenes=256, limit=256),
+        model=Model(patch_size=8, decoder="open_clip", image_queries=0, head_width=16),
+        optim=Optim(optimizer="adamw"),
+        pretraining=Pretraining(
+            teacher_layers="2/1/1",
+            teacher_width=32,
+            base_layers="2/1/1",
+            student_width=32,
+            pretrain_steps=20,
+            base_steps=20,
+            pretrain_batch=32,
+            pretrain_lr=0.002,
+            finetune_warmup_steps=5,
+        ),
+        finetuning=Finetuning(
+            finetune_steps=20,
+            finetune_batch=32,
+            encoder_lr=0.001,
+            pooler_lr=0.002,
+            dropout=0.0 if task.captions else 0.1,
+            rand_augment=False,
+        ),
+        training=Training(student_layers="1/1/1", steps=32, batch_size=16, lr=0.002, warmup_steps=4),
+        distillation=Distillation(round_steps=2, initial_plays=1, probe_size=32),
+        evaluation=Evaluation(evaluations=3, eval_examples=48, eval_batch=64),
     )
 
 
-PRESETS: Mapping[str, Callable[[Task], Config]] = {"smoke": smoke, "laptop": laptop, "paper": paper}
+PRESETS: Mapping[str, Callable[[Task], Config]] = {"smoke": smoke, "laptop": laptop, "study": study, "paper": paper}
+
+
+def preset(task: str = "vqa", name: str = "laptop", **changes: Any) -> Config:
+    """The configuration of a task at a size: 'smoke' (tests), 'laptop', 'study' (2 cores, no GPU) or 'paper' (a GPU).
+
+    Raises ConfigError for an unknown task, preset or parameter and for values out of range.
+    """
+    if task not in TASKS:
+        raise ConfigError(f"task must be one of {', '.join(TASKS)}, got {task!r}{nearest(str(task), list(TASKS))}")
+    if name not in PRESETS:
+        raise ConfigError(
+            f"preset must be one of {', '.join(PRESETS)}, got {name!r}{nearest(str(name), list(PRESETS))}"
+        )
+    return override(PRESETS[name](TASKS[task]), changes)

@@ -22,6 +22,8 @@ def progress(items: Iterable[T], about: str, total: int | None = None, done: int
     `done` of the `total` were there before. Where standard error is no terminal (a log, a test) the bar keeps to a line
     every ten seconds.
     """
+    if sys.stderr is None:  # closed by who started us
+        return iter(items)
     quiet = not sys.stderr.isatty() and "ipykernel" not in sys.modules
     every = 10 if quiet else 0.5
     look = {"delay": 2, "mininterval": every, "dynamic_ncols": True, "position": _place, "leave": _place == 0}

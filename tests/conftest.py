@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["recorded_runs"]
+
 REALDATA = Path(__file__).parents[2] / "shared" / "realdata"
 
 

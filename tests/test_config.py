@@ -1,18 +1,20 @@
 """The configuration: every field's rule told by name, presets for all tasks, text cast, misspelt names answered."""
 
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import pytest
 
-from optima_lab.config import TASKS, Config, about, cast, layers, override, parameters, preset
+from optima_lab.config import TASKS, Config, Optim
 from optima_lab.errors import ConfigError, OptimaError
-from optima_lab.presets import PRESETS
+from optima_lab.fields import cast, flat_name, layers
+from optima_lab.parameters import GROUPS, about, flat, override, parameters
+from optima_lab.presets import PRESETS, preset
 
 # A value just outside of each field's range, and the rule that the message must state.
 OUTSIDE: dict[str, tuple[Any, str]] = {
     "task": ("vqa2", "one of vqa, snli_ve, nlvr2, coco"),
-    "preset": ("laptob", "one of smoke, laptop, paper"),
+    "preset": ("laptob", "one of smoke, laptop, study, paper"),
     "seed": (-1, "at least 0"),
     "image_size": (7, "at least 8"),
     "patch_size": (1, "at least 2"),
@@ -21,6 +23,7 @@ OUTSIDE: dict[str, tuple[Any, str]] = {
     "decoder": ("papers", "one of paper, open_clip"),
     "image_queries": (-1, "at least 0"),
     "head_width": (3, "at least 4"),
+    "position_scale": (0.0, "between 0 and 100"),
     "teacher_layers": ("4/2", "layers of image/text/decoder such as 4/2/2"),
     "teacher_width": (7, "at least 8"),
     "base_layers": ("4/2/0", "layers of image/text/decoder such as 4/2/2"),
@@ -30,6 +33,9 @@ OUTSIDE: dict[str, tuple[Any, str]] = {
     "accumulate": (0, "at least 1"),
     "assistant_layers": ("2/1", "empty or layers of image/text/decoder such as 4/2/2"),
     "scenes": (63, "at least 64"),
+    "test_scenes": (-1, "at least 0"),
+    "world": ("glyph", "one of glyphs, study"),
+    "depth": (0.0, "between 0 and 100"),
     "limit": (-1, "at least 0"),
     "answer_count": (0, "at least 1"),
     "pretrain_steps": (0, "at least 1"),
@@ -53,6 +59,8 @@ OUTSIDE: dict[str, tuple[Any, str]] = {
     "precision": ("fp8", "one of fp32, bf16"),
     "probe_size": (0, "at least 1"),
     "batch_size": (0, "at least 1"),
+    "task_weight": (-0.5, "at least 0"),
+    "kl_temperature": (0.0, "from 0.01 to 100"),
     "optimizer": ("adam", "one of adafactor, adamw"),
     "lr": (0.0, "between 0 and 1"),
     "warmup_steps": (-1, "at least 0"),
@@ -66,15 +74,22 @@ OUTSIDE: dict[str, tuple[Any, str]] = {
 WRONG_TYPE: dict[type, Any] = {int: "two", float: "much", bool: "maybe"}
 
 
+def built(name: str, value: Any) -> None:
+    """The group that has a parameter, or the configuration itself, made with this value."""
+    (group,) = [group for group in (Config, *GROUPS) for f in fields(group) if flat_name(f) == name]
+    group(**{next(f.name for f in fields(group) if flat_name(f) == name): value})
+
+
 def test_every_field_with_a_rule_is_tested_here() -> None:
-    assert {f.name for f in fields(Config) if "check" in f.metadata} == set(OUTSIDE)
+    ruled = {flat_name(f) for group in (Config, *GROUPS) for f in fields(group) if "check" in f.metadata}
+    assert ruled == set(OUTSIDE)
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_a_value_out_of_range_is_refused_with_its_field_rule_and_value(name: str) -> None:
     value, must = OUTSIDE[name]
     with pytest.raises(ConfigError) as refused:
-        Config(**{name: value})
+        built(name, value)
     assert str(refused.value).startswith(f"{name} must be {must}, got {value!r}")
     assert "\n" not in str(refused.value)
 
@@ -89,13 +104,13 @@ def test_text_of_the_wrong_type_is_refused_with_its_field(name: str) -> None:
 @pytest.mark.parametrize(("name", "value"), [("seed", True), ("lr", 1), ("strict", 1), ("task", 3), ("steps", 100.0)])
 def test_construction_converts_nothing(name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"^{name} must be"):
-        Config(**{name: value})  # pyright: ignore[reportArgumentType]
+        built(name, value)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_numbers_are_finite(value: float) -> None:
     with pytest.raises(ConfigError, match=r"^weight_decay must be finite"):
-        Config(weight_decay=value)
+        Optim(weight_decay=value)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +138,9 @@ def test_fields_must_go_together(changes: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_complete_for_all_tasks(task: str, name: str) -> None:
     config = preset(task, name)
-    assert (config.task, config.preset, config.seed, config.data) == (task, name, 0, "")
-    assert config.rounds * config.round_steps == config.steps
-    assert 7 * config.initial_plays < config.rounds, (
+    assert (config.task, config.preset, config.seed, config.data.folder) == (task, name, 0, "")
+    assert config.rounds * config.distillation.round_steps == config.training.steps
+    assert 7 * config.distillation.initial_plays < config.rounds, (
         "the bandit must be left rounds of its own after T0 plays of each arm"
     )
 
@@ -133,10 +148,18 @@ def test_presets_are_complete_for_all_tasks(task: str, name: str) -> None:
 def test_the_papers_preset_has_the_papers_numbers() -> None:
     """Tables 1 to 3 and Section 5.1 of arXiv 2310.04550, typed here by hand."""
     vqa, snli_ve, nlvr2, coco = (preset(task, "paper") for task in ("vqa", "snli_ve", "nlvr2", "coco"))
-    assert (vqa.teacher_layers, vqa.base_layers, vqa.student_layers) == ("24/12/12", "12/12/12", "6/3/3")
-    assert (vqa.image_size // vqa.patch_size) ** 2 == 1024
-    assert (vqa.decay, vqa.round_steps, vqa.initial_plays) == (0.98, 100, 10)
-    assert (vqa.alpha_kl, vqa.alpha_hidden, vqa.alpha_attention) == (0.0, 1.0, 0.01)
+    assert (vqa.pretraining.teacher_layers, vqa.pretraining.base_layers, vqa.training.student_layers) == (
+        "24/12/12",
+        "12/12/12",
+        "6/3/3",
+    )
+    assert (vqa.data.image_size // vqa.model.patch_size) ** 2 == 1024
+    assert (vqa.distillation.decay, vqa.distillation.round_steps, vqa.distillation.initial_plays) == (0.98, 100, 10)
+    assert (vqa.distillation.alpha_kl, vqa.distillation.alpha_hidden, vqa.distillation.alpha_attention) == (
+        0.0,
+        1.0,
+        0.01,
+    )
     all_four = (vqa, snli_ve, nlvr2, coco)
     for name, values in {  # of Table 3, and at the end of Table 2: by task
         "batch_size": [128, 384, 256, 256],
@@ -147,8 +170,12 @@ def test_the_papers_preset_has_the_papers_numbers() -> None:
         "finetune_batch": [64, 128, 64, 128],
         "encoder_lr": [2e-5, 5e-5, 2e-5, 1e-5],
     }.items():
-        assert [getattr(config, name) for config in all_four] == values, name
-    assert [config.pooler_lr for config in all_four[:3]] == [5e-4, 1e-3, 5e-3]  # captions have no pooler of a head
+        assert [flat(config)[name] for config in all_four] == values, name
+    assert [config.finetuning.pooler_lr for config in all_four[:3]] == [
+        5e-4,
+        1e-3,
+        5e-3,
+    ]  # captions have no pooler of a head
     for name, value in {  # the same for all tasks
         "optimizer": "adafactor",
         "lr": 1e-3,
@@ -162,7 +189,7 @@ def test_the_papers_preset_has_the_papers_numbers() -> None:
         "student_width": 768,
         "answer_count": 9,
     }.items():
-        assert {getattr(config, name) for config in all_four} == {value}, name
+        assert {flat(config)[name] for config in all_four} == {value}, name
 
 
 @pytest.mark.parametrize(
@@ -209,9 +236,11 @@ def test_nothing_is_guessed(kind: type, text: object) -> None:
 def test_overrides_come_as_text_and_leave_the_original_alone() -> None:
     before = preset("coco", "smoke")
     after = override(before, {"lr": "0.01", "steps": "64", "strict": "no", "data": "007"})
-    assert (after.lr, after.steps, after.strict, after.data) == (0.01, 64, False, "007")
+    assert (after.training.lr, after.training.steps) == (0.01, 64)
+    assert (after.data.strict, after.data.folder) == (False, "007")
     assert before == preset("coco", "smoke")
-    assert replace(after, lr=before.lr, steps=before.steps, strict=True, data="") == before
+    back = {"lr": before.training.lr, "steps": before.training.steps, "strict": True, "data": ""}
+    assert override(after, back) == before
 
 
 @pytest.mark.parametrize(
@@ -221,7 +250,7 @@ def test_overrides_come_as_text_and_leave_the_original_alone() -> None:
         (lambda: preset("vqa", "smoke", batchsize=1), "'batch_size'"),
         (lambda: preset("snli", "smoke"), "'snli_ve'"),
         (lambda: preset("vqa", "labtop"), "'laptop'"),
-        (lambda: Config(optimizer="adamww"), "'adamw'"),
+        (lambda: Optim(optimizer="adamww"), "'adamw'"),
     ],
 )
 def test_a_misspelt_name_is_answered_with_the_nearest(call: Any, nearest: str) -> None:
@@ -232,9 +261,9 @@ def test_a_misspelt_name_is_answered_with_the_nearest(call: Any, nearest: str) -
 def test_a_configuration_is_frozen_and_plain() -> None:
     config = Config()
     with pytest.raises(FrozenInstanceError):
-        config.lr = 0.1  # pyright: ignore[reportAttributeAccessIssue]
+        config.training.lr = 0.1  # pyright: ignore[reportAttributeAccessIssue]
     assert set(parameters().values()) == {int, float, str, bool}
-    assert list(about()) == list(parameters()) == [f.name for f in fields(Config)]
+    assert list(about()) == list(parameters()) == list(flat(config))
     assert all(about().values())
     assert hash(config) == hash(Config())
 

@@ -13,17 +13,18 @@ import pytest
 from fuzz_targets import run_folder
 from PIL import Image
 
-from optima_lab import records
-from optima_lab.config import cast
-from optima_lab.data.checks import json_lines
-from optima_lab.data.pictures import decode_all, thumbnail
-from optima_lab.data.tokens import SentencePieceTokenizer
+from optima_lab.data.images import decode_all, thumbnail
+from optima_lab.data.tokenizers import SentencePieceTokenizer
+from optima_lab.data.validation import json_lines
 from optima_lab.errors import ConfigError, DataError, NotebookError, OptimaError, RecordError, one_line
-from optima_lab.experiment import _refuse_links, open_experiments
-from optima_lab.notebooks import parameters, unchanged
-from optima_lab.views import figures, style
-from optima_lab.views.gallery import build
-from optima_lab.views.readings import saved_names
+from optima_lab.experiments import records
+from optima_lab.experiments.run import _refuse_links, open_experiments
+from optima_lab.fields import cast
+from optima_lab.report.captions import saved_names
+from optima_lab.report.figures import scores as figures
+from optima_lab.report.figures import style
+from optima_lab.report.gallery import build
+from optima_lab.report.notebooks import parameters, unchanged
 
 ROOT = Path(__file__).parents[1]
 EVIL = '<script>alert("x")</script>'
@@ -48,7 +49,7 @@ def test_a_malicious_pickle_as_checkpoint_is_refused_and_not_run(tmp_path: Path,
     import torch
     from torch import nn
 
-    from optima_lab.workshop import load_model
+    from optima_lab.experiments.teachers import load_model
 
     path, evil = tmp_path / "model.safetensors", Touch(tmp_path / "touched")
     path.write_bytes(pickle.dumps(evil)) if write == "pickle" else torch.save({"weight": evil}, path)
@@ -60,7 +61,7 @@ def test_a_malicious_pickle_as_checkpoint_is_refused_and_not_run(tmp_path: Path,
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     from torch import nn
 
-    from optima_lab.workshop import load_model, save_model
+    from optima_lab.experiments.teachers import load_model, save_model
 
     save_model(nn.Linear(2, 3), tmp_path / "model.safetensors")
     with pytest.raises(RecordError, match=r"must hold this model's weights as safetensors: .*size mismatch"):

@@ -17,19 +17,22 @@ LIBRARY = ROOT / "optima_lab"
 MODULES = sorted(LIBRARY.rglob("*.py"))
 # Who may import whom: a room imports itself and the rooms before it (DESIGN, The house).
 ORDER = (
-    ("errors", "progress", "locks", "cluster"),
-    ("config", "presets"),
+    ("errors", "progress"),
+    ("fields", "files", "terminal"),
+    ("config",),
+    ("parameters",),
+    ("presets",),
     ("bandits",),
-    ("data",),
+    ("display",),
     ("distill",),
-    ("records", "record_checks", "boards"),
-    ("experiment", "workshop", "training", "keeping", "rerun"),
-    ("populations",),
-    ("views",),
-    ("kernels",),
-    ("notebooks",),
-    ("sweep",),
-    ("claims",),
+    ("coca",),
+    ("data",),
+    ("tasks",),
+    ("experiments",),
+    ("widgets", "report"),
+    ("lessons",),
+    ("arguments",),
+    ("cli",),
     ("__main__",),
 )
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
@@ -47,7 +50,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def room(name: str) -> str:
-    """'views' of 'optima_lab.views.figures'."""
+    """'report' of 'optima_lab.report.figures.scores'."""
     return [*name.split("."), ""][1]
 
 
@@ -66,6 +69,33 @@ def test_imports_flow_one_way(path: Path) -> None:
     assert not above, f"{here} stands below {', '.join(sorted(above))} and must not import it"
 
 
+def graph() -> dict[str, set[str]]:
+    """Module → the modules of ours that it imports, wherever in it the import stands."""
+    names = {module_name(path): path for path in MODULES}
+    return {name: {other for other in imported(path) if other in names} - {name} for name, path in names.items()}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Strongly connected components: imports inside functions and for type checkers count."""
+    edges = graph()
+    del edges["optima_lab"]  # its names are lazy: the door to all rooms
+
+    def reach(start: str) -> set[str]:
+        seen, left = set[str](), [start]
+        while left:
+            for other in edges.get(left.pop(), ()):
+                if other not in seen:
+                    seen.add(other)
+                    left.append(other)
+        return seen
+
+    far = {name: reach(name) for name in edges}
+    circles = {
+        frozenset(other for other in far[name] if name in far.get(other, ())) for name in edges if name in far[name]
+    }
+    assert not circles, [sorted(circle) for circle in circles]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_files_are_small(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300
@@ -74,10 +104,23 @@ def test_files_are_small(path: Path) -> None:
 def test_insides_of_open_clip_are_touched_where_they_are_known() -> None:
     inner = re.compile(r"open_clip\.[a-z]")
     inside = {str(p.relative_to(LIBRARY)) for p in MODULES if any(inner.match(name) for name in imported(p))}
-    assert inside <= {
-        *("distill/models.py", "distill/walk.py", "data/tokens.py"),
-        *("distill/released.py", "distill/checkpoints.py"),  # released weights: what they are, and where
-    }
+    rooms = {path for path in inside if not path.startswith("coca/")}
+    assert rooms == {"data/tokenizers.py"}, "open_clip's tokenizer, for released weights"
+
+
+def test_the_core_of_distillation_knows_no_model_and_no_data() -> None:
+    names = {name for path in (LIBRARY / "distill").rglob("*.py") for name in imported(path)}
+    outside = {name.split(".")[0] for name in names} - sys.stdlib_module_names
+    assert outside <= {"numpy", "torch", "jaxtyping", "timm", "optima_lab"}
+    assert not {room(name) for name in names if name.startswith("optima_lab.")} & {"coca", "data", "tasks"}
+
+
+def test_the_equations_load_neither_open_clip_nor_timm() -> None:
+    code = (
+        "import sys, optima_lab.distill.losses; print(*sorted({'open_clip', 'timm', 'torchvision'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_bandits_need_numpy_and_scipy_alone() -> None:
@@ -94,10 +137,13 @@ def all_modules(package: str) -> list[str]:
     [
         (["optima_lab"], {"torch", "matplotlib", "numpy", "pandas"}),
         (["optima_lab.bandits"], {"torch", "matplotlib", "pandas"}),
-        (["optima_lab.views"], {"torch"}),
+        (["optima_lab.report"], {"torch"}),
         (all_modules("bandits"), {"torch", "matplotlib", "pandas"}),
-        (all_modules("views"), {"torch", "open_clip", "torchvision"}),
-        (["optima_lab.config", "optima_lab.records", "optima_lab.experiment", "optima_lab.__main__"], {"torch"}),
+        (all_modules("report") + all_modules("widgets"), {"torch", "open_clip", "torchvision"}),
+        (
+            ["optima_lab.config", "optima_lab.experiments.records", "optima_lab.experiments.run", "optima_lab.cli"],
+            {"torch"},
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -110,13 +156,21 @@ def test_doors_are_light(modules: list[str], heavy: set[str]) -> None:
 # --- pyproject.toml, requirements.lock, environment.yml ---------------------------------------------------------------
 
 
-TESTED = ("dev", "cluster", "tensorboard", "voila")  # extras in the lock; `bench` only measures
+TESTED = ("all", "dev", "cluster", "tensorboard", "voila")  # extras in the lock; `bench` only measures
 
 
 def requirements() -> list[str]:
     """What pyproject.toml asks for, with the tools of development and all that tests run."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [*project["dependencies"], *(each for name in TESTED for each in project["optional-dependencies"][name])]
+    return sorted({*project["dependencies"], *(each for name in TESTED for each in extra(name))})
+
+
+def extra(name: str) -> list[str]:
+    """The requirements of an extra of ours, and of those that it names."""
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][name]
+    ours = [re.fullmatch(r"optima-lab\[([a-z,]+)\]", each) for each in found]
+    named = [each for match in ours if match for other in match[1].split(",") for each in extra(other)]
+    return [*named, *(each for each, match in zip(found, ours, strict=True) if not match)]
 
 
 def locked() -> dict[str, tuple[str, str]]:
@@ -144,6 +198,33 @@ def test_every_requirement_is_locked_within_its_range(requirement: str) -> None:
 def test_nothing_is_locked_that_pyproject_no_longer_asks_for() -> None:
     asked = {name for name, (_, lines) in locked().items() if "optima-lab (pyproject.toml)" in lines}
     assert asked == {plain(requirement) for requirement in requirements()}
+
+
+OPTIONAL = {"distributed", "tensorboard"}  # looked for before they are used
+
+
+def test_what_the_library_imports_is_declared() -> None:
+    """By its own name in pyproject.toml, not only by being what another requirement needs."""
+    from importlib.metadata import packages_distributions
+
+    known = packages_distributions()
+    names = {name.split(".")[0] for path in MODULES for name in imported(path)} - sys.stdlib_module_names - OPTIONAL
+    needed = {plain(known[name][0]) for name in names - {"optima_lab"}}
+    core = {plain(each) for each in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]}
+    assert needed - core <= {plain(each) for each in extra("all")}
+
+
+def test_the_core_needs_no_jupyter_and_no_coca() -> None:
+    """`pip install optima-lab` alone: bandits, and the losses and rewards of distillation."""
+    core = {plain(each) for each in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]}
+    files = [
+        *(LIBRARY / "bandits").rglob("*.py"),
+        LIBRARY / "distill" / "losses.py",
+        LIBRARY / "distill" / "rewards.py",
+    ]
+    names = {name.split(".")[0] for path in files for name in imported(path)} - sys.stdlib_module_names
+    assert names - {"optima_lab"} <= core
+    assert core <= {"filelock", "jaxtyping", "numpy", "scipy", "torch", "tqdm"}
 
 
 def test_the_lock_names_no_index() -> None:
@@ -182,7 +263,7 @@ def variables() -> list[str]:
 
 def test_make_prints_every_target_with_a_line() -> None:
     printed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    habits = "setup lab figures notebooks test check format bench clean help"
+    habits = "setup lab figures notebooks test check format bench docs clean help"
     assert set(habits.split()) <= set(targets())
     for name, line in targets().items():
         assert line, f"target {name} needs a line of help"
@@ -195,7 +276,7 @@ def test_continuous_integration_calls_make_check() -> None:
     assert script.read_text().rstrip().endswith("\nmake check")
 
 
-TEXTS = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if path.exists()]
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def commands(path: Path) -> list[str]:
@@ -209,7 +290,6 @@ def commands(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_every_command_that_is_shown_exists(path: Path) -> None:
-    assert commands(path), f"{path.name} shows no command"
     for line in commands(path):
         words = [word for word in shlex.split(line.split(" make ")[-1].split(" && ")[-1]) if word != "…"]
         if words[:3] == ["python", "-m", "optima_lab"]:
@@ -224,7 +304,7 @@ def test_every_command_that_is_shown_exists(path: Path) -> None:
 
 def _is_read(words: list[str]) -> bool:
     """Whether the command line knows these words; --help ends it after it has read what stands before."""
-    from optima_lab.__main__ import main
+    from optima_lab.cli import main
 
     try:
         return main([*words, "--help"]) == 0

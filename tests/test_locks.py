@@ -1,28 +1,27 @@
 """Two processes that ask for the same thing: one makes it, the other waits, and nothing is written twice."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from optima_lab import experiment
-from optima_lab.config import preset
-from optima_lab.data.corpus import locate
+from optima_lab.data.datasets import locate
 from optima_lab.errors import RecordError
-from optima_lab.experiment import experiment_id
-from optima_lab.locks import alone, part_of, taken
-from optima_lab.records import read_lines, write_json
+from optima_lab.experiments import run as experiment
+from optima_lab.experiments.ids import experiment_id
+from optima_lab.experiments.records import read_lines, write_json
+from optima_lab.files import locked, taken
+from optima_lab.parameters import override
+from optima_lab.presets import preset
 
 ROOT = Path(__file__).parents[1]
-HOLD = "import sys; from pathlib import Path; from optima_lab.locks import alone\n" + (
-    "with alone(Path(sys.argv[1]), 'mine'):\n    print('inside', flush=True); sys.stdin.readline()"
+HOLD = "import sys; from pathlib import Path; from optima_lab.files import locked\n" + (
+    "with locked(Path(sys.argv[1]), 'mine'):\n    print('inside', flush=True); sys.stdin.readline()"
 )
 SMALL = {"scenes": 64, "limit": 24, "pretrain_steps": 1, "base_steps": 1, "finetune_steps": 1} | {
     "steps": 6,
@@ -61,7 +60,7 @@ def start(*words: str) -> subprocess.Popen[str]:
 
 
 def holder(folder: Path) -> subprocess.Popen[str]:
-    """A process that is inside `alone(folder)` until it reads a line."""
+    """A process that is inside `locked(folder)` until it reads a line."""
     process = start("-c", HOLD, str(folder))
     assert process.stdout and process.stdout.readline() == "inside\n"
     return process
@@ -88,7 +87,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path: Path, capsys: pytest.CaptureF
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not taken(tmp_path)
-    with alone(tmp_path, "mine"):
+    with locked(tmp_path, "mine"):
         assert capsys.readouterr().err == "", "nobody to wait for"
 
 
@@ -99,37 +98,26 @@ def test_asking_who_is_there_creates_nothing(tmp_path: Path) -> None:
 
 
 def test_what_fails_inside_frees_the_lock_and_stays_what_it_was(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="the disk"), alone(tmp_path, "mine"):
+    with pytest.raises(OSError, match="the disk"), locked(tmp_path, "mine"):
         raise OSError("the disk")
     assert not taken(tmp_path)
 
 
 def test_a_place_that_cannot_be_locked_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(RecordError, match="file must be writable, to be locked: "), alone(tmp_path / "file", "x"):
+    with pytest.raises(RecordError, match="file must be writable, to be locked: "), locked(tmp_path / "file", "x"):
         raise AssertionError("inside")
     (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(RecordError, match="must be writable, to be locked: "), alone(tmp_path, "x"):
+    with pytest.raises(RecordError, match="must be writable, to be locked: "), locked(tmp_path, "x"):
         raise AssertionError("inside")
     assert not (tmp_path / "elsewhere").exists(), "a link is not followed"
-
-
-def test_processes_write_to_parts_of_their_own(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from optima_lab.locks import part_of; print(part_of(Path(sys.argv[1])))"
-    )
-    process = start("-c", code, str(tmp_path / "a.json"))
-    other, own = Path(process.communicate()[0].strip()), part_of(tmp_path / "a.json")
-    assert own.name.startswith("a.json.") and own.name.endswith(f"-{os.getpid()}.part")
-    assert other.parent == own.parent == tmp_path
-    assert other.name == own.name.replace(f"-{os.getpid()}.", f"-{process.pid}.")
 
 
 def test_what_another_process_finished_meanwhile_is_not_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked before and after the lock is had: here the other process finishes between the two."""
-    from optima_lab import training
+    from optima_lab.experiments import population
 
     @contextmanager
     def waited(folder: Path, about: str) -> Iterator[None]:
@@ -139,8 +127,8 @@ def test_what_another_process_finished_meanwhile_is_not_trained(
         write_json(folder / "experiment.json", {"by": "the other"})
         yield
 
-    monkeypatch.setattr(experiment, "alone", waited)
-    monkeypatch.setattr(training, "train_population", None)  # calling it fails
+    monkeypatch.setattr(experiment, "locked", waited)
+    monkeypatch.setattr(population, "train_population", None)  # calling it fails
     (found,) = experiment.run("vqa", "smoke", runs=str(tmp_path), strategies="img", **SMALL)
     assert found.summary == {"by": "the other"}
 
@@ -149,9 +137,9 @@ def test_what_another_process_finished_meanwhile_is_not_trained(
 def test_processes_that_need_the_same_make_it_once(tmp_path: Path) -> None:
     """Two with one question, a third that shares their world and teacher; all are let go at one moment."""
     source = locate(config := preset("vqa", "smoke", **SMALL), tmp_path)
-    folders = [tmp_path / "vqa" / experiment_id(replace(config, seed=n), source.fingerprint) for n in (0, 1)]
+    folders = [tmp_path / "vqa" / experiment_id(override(config, {"seed": n}), source.fingerprint) for n in (0, 1)]
     changes = ",".join(f"{name}={value}" for name, value in SMALL.items())
-    with alone(folders[0], "ours"), alone(source.folder, "ours", ".vqa.lock"):
+    with locked(folders[0], "ours"), locked(source.folder, "ours", ".vqa.lock"):
         several = [start("-c", TRAIN, str(tmp_path), f"{changes},seed={seed}") for seed in (0, 0, 1)]
         waits = [process.stderr.readline() for process in several if process.stderr]
     said = [process.communicate(timeout=300) for process in several]

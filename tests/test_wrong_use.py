@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from optima_lab.__main__ import main
-from optima_lab.config import preset
+from optima_lab.cli import main
 from optima_lab.errors import ConfigError
-from optima_lab.records import Writer
+from optima_lab.experiments.records import Writer
+from optima_lab.parameters import flat
+from optima_lab.presets import preset
 
 LABELS = ("entailment", "neutral", "contradiction")
 STEPS = "--pretrain_steps 1 --base_steps 1 --finetune_steps 1 --steps 2 --probe_size 8"
@@ -62,9 +63,9 @@ def refused(
         raise AssertionError("training began before the refusal")
 
     def call(words: str) -> str:
-        from optima_lab import workshop
+        from optima_lab.experiments import teachers
 
-        monkeypatch.setattr(workshop, "pretrain", must_not)
+        monkeypatch.setattr(teachers, "pretrain", must_not)
         code = main([*f"train --tasks snli_ve --data {data} --runs {runs} {TINY}".split(), *words.split()])
         lines = capsys.readouterr().err.splitlines()
         assert code != 0
@@ -79,7 +80,7 @@ def refused(
     [
         ("--tasks snli", "task must be one of vqa, snli_ve, nlvr2, coco, got 'snli'; did you mean 'snli_ve'?"),
         ("--tasks snli_ve,vqua", "task must be one of vqa, snli_ve, nlvr2, coco, got 'vqua'; did you mean 'vqa'?"),
-        ("--preset labtop", "preset must be one of smoke, laptop, paper, got 'labtop'; did you mean 'laptop'?"),
+        ("--preset labtop", "preset must be one of smoke, laptop, study, paper, got 'labtop'; did you mean 'laptop'?"),
         ("--decya 0.9", "unknown parameter '--decya'; did you mean '--decay'?"),
         ("--seeds two", "seeds must be a whole number, got 'two'"),
         ("--seeds 0", "seeds must be at least 1, got 0"),
@@ -196,7 +197,7 @@ def test_a_broken_record_of_an_earlier_run(runs: Path, capsys: pytest.CaptureFix
     folder = runs / "snli_ve" / "smoke-s0-1"
     with Writer(folder / "img", {"strategy": "Img", "arm": "Img"}) as writer:
         writer.append("rounds", [{"round": 1}])
-    (folder / "experiment.json").write_text(json.dumps({"config": vars(preset("snli_ve", "smoke"))}))
+    (folder / "experiment.json").write_text(json.dumps({"config": flat(preset("snli_ve", "smoke"))}))
     (folder / "img" / "evals.jsonl").write_text('{"metric": "score"\n{}\n')
     assert main(["table", "--runs", str(runs), "--preset", "smoke", "--tasks", "snli_ve"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -204,11 +205,11 @@ def test_a_broken_record_of_an_earlier_run(runs: Path, capsys: pytest.CaptureFix
 
 
 def test_teacher_and_student_with_different_token_counts() -> None:
-    from optima_lab.distill.grids import require_same_tokens
-    from optima_lab.distill.models import size
+    from optima_lab.coca.grids import require_same_tokens
+    from optima_lab.coca.model import coca_config, student_config
 
     config = preset("vqa", "smoke")
-    teacher, student = size(config, "teacher", 100), size(config, "student", 100)
+    teacher, student = coca_config(config, "teacher", 100), student_config(config, 100)
     require_same_tokens(student, teacher, config)
     require_same_tokens(replace(student, image_size=48, patch_size=16), teacher, config)  # the same grid, other patches
     with pytest.raises(ConfigError, match="must have the same image tokens, got 2² and 3²; choose patch_size"):

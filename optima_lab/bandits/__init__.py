@@ -1,1 +1,1 @@
-"""Non-stationary bandits: arms, policies, worlds, simulation and what it costs. numpy and scipy only."""
+"""Non-stationary bandits: arms, policies, worlds, simulation and what it costs. Importing it loads numpy alone."""

@@ -7,6 +7,7 @@ does a policy follow reward curves of this shape and noise?", and not "how good 
 training run answers that.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -58,11 +59,11 @@ def moving_average(curves: np.ndarray, rounds: int) -> np.ndarray:
     return (sums[:, last] - sums[:, first]) / (last - first)
 
 
-def fixed_arm_rewards(rounds: Any, task: str = "") -> np.ndarray:
-    """Rewards (experiments, 7, T) of the fixed-arm runs in a frame of rounds (`optima_lab.records.read_rounds`).
+def fixed_arm_rewards(rounds: Any, task: str = "", labels: Sequence[str] = LABELS) -> np.ndarray:
+    """Rewards (experiments, K, T) of the fixed-arm runs in a frame of rounds.
 
     rounds: columns task, experiment, strategy, round, reward. T is the shortest run's length. Experiments that lack a
-    fixed-arm run of some arm are left out. task: "" if there is only one.
+    fixed-arm run of some arm are left out. task: "" if there is only one. labels: of the K arms, `Arms.labels`.
     Raises ConfigError if there are several tasks to choose from, or no experiment has all arms.
     """
     tasks = sorted(set(rounds["task"]))
@@ -70,10 +71,10 @@ def fixed_arm_rewards(rounds: Any, task: str = "") -> np.ndarray:
     rounds = rounds[rounds["task"] == (task or tasks[0])]
     series = {key: run.sort_values("round")["reward"] for key, run in rounds.groupby(["experiment", "strategy"])}
     names = sorted({experiment for experiment, _ in series})
-    missing = {name: [label for label in LABELS if (name, label) not in series] for name in names}
+    missing = {name: [label for label in labels if (name, label) not in series] for name in names}
     whole = [name for name in names if not missing[name]]
     if not whole:
-        gaps = "; ".join(f"{name} lacks {', '.join(labels)}" for name, labels in missing.items())
+        gaps = "; ".join(f"{name} lacks {', '.join(absent)}" for name, absent in missing.items())
         raise ConfigError(f"a replay needs an experiment with a fixed-arm run of every arm, got none: {gaps}")
-    length = min(len(series[name, label]) for name in whole for label in LABELS)
-    return np.array([[np.asarray(series[name, label], float)[:length] for label in LABELS] for name in whole])
+    length = min(len(series[name, label]) for name in whole for label in labels)
+    return np.array([[np.asarray(series[name, label], float)[:length] for label in labels] for name in whole])

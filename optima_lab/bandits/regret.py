@@ -6,12 +6,12 @@ All per-replication arrays end in (R,), so that policies can be compared replica
 
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtri
 
 from optima_lab.bandits.policies.base import require, require_fraction
-from optima_lab.bandits.simulate import Outcome, Simulation, Trace
+from optima_lab.bandits.simulate import History, Outcome, Simulation
 from optima_lab.errors import ConfigError, nearest
 
 
@@ -144,7 +144,7 @@ def paired_difference(first: np.ndarray, second: np.ndarray, level: float = 0.95
 def band(values: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean (P,) over replications of (P, R), and the ends of its normal-theory confidence band."""
     mean = values.mean(axis=1)
-    half = ndtri((1 + level) / 2) * values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
+    half = NormalDist().inv_cdf((1 + level) / 2) * values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
     return mean, mean - half, mean + half
 
 
@@ -155,7 +155,7 @@ def outcome(simulation: Simulation, policy: str) -> Outcome:
     return simulation.outcomes[policy]
 
 
-def traced(simulation: Simulation, policy: str) -> Trace:
+def traced(simulation: Simulation, policy: str) -> History:
     """The trace of one policy. Raises ConfigError if none was kept."""
     trace = outcome(simulation, policy).trace
     if trace is None:

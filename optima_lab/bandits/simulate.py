@@ -16,7 +16,7 @@ from optima_lab.bandits.policies.base import Policy, State, require
 
 
 @dataclass(frozen=True)
-class Trace:
+class History:
     """Everything that happened to one policy: T·R numbers each, so only kept on demand."""
 
     arm: np.ndarray  # int16 (T, R)
@@ -33,7 +33,7 @@ class Outcome:
     hits: np.ndarray  # (P, R): rounds in which the arm with the highest mean was played
     plays: np.ndarray  # int32 (P, R, K)
     state: State  # at the end
-    trace: Trace | None
+    trace: History | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def simulate(
     size = block_rounds(replications, world.arms)
     truth = Recorder(marks)
     players = {
-        name: Player(policy, world, marks, replications, horizon if traces else 0, stream(seed, "policy", name))
+        name: PolicyRunner(policy, world, marks, replications, horizon if traces else 0, stream(seed, "policy", name))
         for name, policy in policies.items()
     }
     for first, means, chance in blocks(world, horizon, replications, seed, size):
@@ -137,7 +137,7 @@ class Recorder:
             self.kept[name][inside] = sums[self.points[inside] - first]
 
 
-class Player:
+class PolicyRunner:
     """One policy at play: the mutable side of a simulation, gone when it is over."""
 
     def __init__(
@@ -155,7 +155,7 @@ class Player:
         self.plays = np.zeros((len(points), replications, world.arms), np.int32)
         self.row = np.arange(replications)
         shape = traced_rounds, replications
-        self.trace = Trace(np.zeros(shape, np.int16), np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, bool))
+        self.trace = History(np.zeros(shape, np.int16), np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, bool))
         self.rested = Rested(world, int(points[-1]), replications) if world.rested else None
 
     def play(self, first: int, means: np.ndarray, expected: np.ndarray, chance: np.ndarray) -> None:

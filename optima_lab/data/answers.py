@@ -1,17 +1,13 @@
 """VQA answers: the official normalisation, the vocabulary a model answers from, and soft targets."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from optima_lab.data.formats import Example
+from optima_lab.data.formats import Example
 
 _COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _NUMBERS = {word: str(value) for value, word in enumerate(_COUNTED)}
@@ -41,14 +37,19 @@ _REPAIRED = {broken: word for word in _CONTRACTIONS.split() for broken in _witho
 _REPAIRED["somebody'd"] = "somebodyd"  # as the official table has it
 
 
+def strip_answer(answer: str) -> str:
+    """The answer as the official evaluation compares it where all ten people gave the same: no space around it."""
+    return answer.replace("\n", " ").replace("\t", " ").strip()
+
+
 @lru_cache(maxsize=1 << 16)
 def normalize_answer(answer: str) -> str:
-    """The answer as the official VQA v2 evaluation compares it.
+    """The answer as the official VQA v2 evaluation compares it where the ten answers differ.
 
     Punctuation goes (or becomes a space between letters), full stops go except before a digit, number words become
     digits, articles go, and contractions regain their lost apostrophe.
     """
-    text = answer.replace("\n", " ").replace("\t", " ").strip()
+    text = strip_answer(answer)
     joined = bool(_THOUSANDS.search(text))
     spaced = text
     for mark in _PUNCTUATION:

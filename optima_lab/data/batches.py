@@ -14,8 +14,8 @@ import numpy as np
 
 from optima_lab.data.answers import soft_targets
 from optima_lab.data.formats import Example, Records, labels, read
-from optima_lab.data.pictures import decode_all
-from optima_lab.data.tokens import Tokenizer
+from optima_lab.data.images import decode_all
+from optima_lab.data.tokenizers import Tokenizer
 from optima_lab.errors import ConfigError, DataError
 
 _ORDER_STREAM, _PROBE_STREAM, _LIMIT_STREAM = 11, 12, 13
@@ -78,12 +78,13 @@ def load(
     cache: str | Path | None = None,
     vocabulary: Sequence[str] | None = None,
     limit: int = 0,
+    links: bool = False,
 ) -> Split:
     """Read one split and turn it into arrays; VQA needs its answer `vocabulary` (see `answers.answer_vocabulary`).
 
     `limit` keeps so many examples, drawn at random but always the same ones; 0 keeps all.
     """
-    records = read(task, folder, split, strict)
+    records = read(task, folder, split, strict, links)
     return pack(
         task, split, records, tokenizer, image_size, strict=strict, cache=cache, vocabulary=vocabulary, limit=limit
     )

@@ -1,9 +1,10 @@
-"""Readers of the official layouts: VQA v2, SNLI-VE, NLVR2, COCO with Karpathy's splits.
+"""Readers of the official layouts: VQA v2, SNLI-VE, NLVR2, COCO with Karpathy's splits; and of own tables.
 
-Full downloads, samples of them and the embedded world all come through `read`. A bad record is refused with one line
-that names it; with `strict=False` it is skipped and that line is kept in `Records.skipped`.
+Full downloads, samples, the embedded world and what `tabular` reads all come through `read`. A bad record is refused
+with one line that names it; with `strict=False` it is skipped and that line is kept in `Records.skipped`.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from optima_lab.data.answers import answer_vocabulary, normalize_answer
-from optima_lab.data.checks import Row, field, fields_of, json_lines, json_rows, one_of, picture, refuse
+from optima_lab.data.tabular import find_table, read_table
+from optima_lab.data.validation import Root, Row, field, fields_of, one_of, refuse
 from optima_lab.errors import ConfigError, DataError, nearest
+from optima_lab.files import expand
 
-__all__ = ["SPLITS", "Example", "Records", "answer_vocabulary", "labels", "normalize_answer", "read", "task_folder"]
 SPLITS = ("train", "dev", "test")
 _LABELS = {"snli_ve": ("entailment", "neutral", "contradiction"), "nlvr2": ("False", "True")}
 
@@ -49,11 +50,12 @@ class _Unlabeled(DataError):
 
 @dataclass(frozen=True)
 class _Layout:
-    """How one task's release is laid out: a file to know it by, its records, and the example in a record (or None)."""
+    """How one task's release is laid out: what to know its folder and its files by, and its records as examples."""
 
     known_by: str
-    rows: Callable[[Path, str], Iterator[Row]]
-    example: Callable[[Path, str, Row], Example | None]
+    annotations: str
+    rows: Callable[[Root, str], Iterator[Row]]
+    example: Callable[[Root, str, Row], Example | None]
 
 
 def labels(task: str) -> tuple[str, ...]:
@@ -62,16 +64,22 @@ def labels(task: str) -> tuple[str, ...]:
     return _LABELS.get(task, ())
 
 
-def read(task: str, folder: str | Path, split: str, strict: bool = True) -> Records:
+def read(task: str, folder: str | Path, split: str, strict: bool = True, links: bool = False) -> Records:
     """The examples of one split; `folder` holds `vqa/ snli_ve/ nlvr2/ coco/`, or is the task's own folder.
 
+    Links to folders are followed; links to single files may lead anywhere inside `folder`, with `links` anywhere.
     Raises DataError for a missing file and, if `strict`, for the first bad record; a file that is no JSON at all is
     refused either way. Pictures are looked for here and opened only by `batches.load`.
     """
     layout = _layout(task)
     if split not in SPLITS:
         raise ConfigError(f"split must be one of {', '.join(SPLITS)}; got {split!r}{nearest(str(split), SPLITS)}")
-    root = task_folder(task, folder)
+    found = task_folder(task, folder)
+    root = Root(found, None if links else (os.path.realpath(expand(folder)), os.path.realpath(found)))
+    table = find_table(task, expand(folder))
+    if table is not None:
+        items, bad = read_table(task, labels(task), root, table.name, split, strict)
+        return Records(tuple(Example(each.id, each.pictures, each.text, each.answers, "") for each in items), bad)
     examples: list[Example] = []
     skipped: list[str] = []
     first: dict[str, str] = {}
@@ -79,7 +87,7 @@ def read(task: str, folder: str | Path, split: str, strict: bool = True) -> Reco
         try:
             example = layout.example(root, split, row)
             if example is not None:
-                _must_be_new(example, row, first)
+                must_be_new(example, row, first)
                 examples.append(example)
         except DataError as error:
             if strict and not isinstance(error, _Unlabeled):
@@ -89,15 +97,31 @@ def read(task: str, folder: str | Path, split: str, strict: bool = True) -> Reco
 
 
 def task_folder(task: str, folder: str | Path) -> Path:
-    """The folder that holds the task's files: `folder/<task>`, or `folder` itself where it has the task's layout."""
-    layout, root = _layout(task), Path(folder).expanduser()
+    """The folder that holds the task's files: `folder/<task>`, or `folder` itself where it has the task's layout.
+
+    Raises DataError where there is neither, nor a table, or the official layout and a table.
+    """
+    layout, root = _layout(task), expand(folder)
     if not root.is_dir():
         raise DataError(f"data folder must exist; got {str(folder)!r}, which is no folder")
+    table = find_table(task, root)
+    if table is not None:
+        official = [path for place in (root / task, root) for path in place.glob(layout.annotations)]
+        if official:
+            raise DataError(f"{root} must hold {task} once; got the table {table} and the official {official[0]}")
+        return table.parent
     if (root / task).is_dir():
         return root / task
     if any(root.glob(layout.known_by)):
         return root
-    raise DataError(f"{root} must hold a folder {task!r} or the files of that task ({layout.known_by}); it has neither")
+    raise DataError(
+        f"{root} must hold a folder {task!r}, its files ({layout.known_by}), {task}.csv or {task}.jsonl; it has none"
+    )
+
+
+def has_task(task: str, folder: Path) -> bool:
+    """Whether `folder` holds the task, as a folder of its own or as a table."""
+    return (folder / task).is_dir() or find_table(task, folder) is not None
 
 
 def _layout(task: str) -> _Layout:
@@ -108,7 +132,8 @@ def _layout(task: str) -> _Layout:
     return _LAYOUTS[task]
 
 
-def _must_be_new(example: Example, row: Row, first: dict[str, str]) -> None:
+def must_be_new(example: Example, row: Row, first: dict[str, str]) -> None:
+    """Note where an example stands; raises DataError where its id stands somewhere already."""
     if example.id in first:
         raise DataError(
             f"{row.where}: its id must be unique; got {example.id!r}, which stands at {first[example.id]} too"
@@ -119,26 +144,26 @@ def _must_be_new(example: Example, row: Row, first: dict[str, str]) -> None:
 # --- VQA v2 -----------------------------------------------------------------------------------------------------------
 
 
-def _vqa_rows(root: Path, split: str) -> Iterator[Row]:
+def _vqa_rows(root: Root, split: str) -> Iterator[Row]:
     """Question and annotation side by side; what has no partner comes with None in its place."""
     subset = "val2014" if split == "test" else "train2014"
     purpose = f"the {split} split of VQA v2"
     annotations: dict[int, Row] = {}
     alone: list[Row] = []
-    for row in json_rows(root / f"v2_mscoco_{subset}_annotations.json", "annotations", purpose):
+    for row in root.rows(f"v2_mscoco_{subset}_annotations.json", "annotations", purpose):
         key = row.value.get("question_id") if isinstance(row.value, dict) else None
         if type(key) is not int or key in annotations:
             alone.append(row)
         else:
             annotations[key] = row
-    for row in json_rows(root / f"v2_OpenEnded_mscoco_{subset}_questions.json", "questions", purpose):
+    for row in root.rows(f"v2_OpenEnded_mscoco_{subset}_questions.json", "questions", purpose):
         key = row.value.get("question_id") if isinstance(row.value, dict) else None
         yield Row(row.where, (row, annotations.pop(key, None) if type(key) is int else None))
     for row in [*annotations.values(), *alone]:
         yield Row(row.where, (None, row))
 
 
-def _vqa_example(root: Path, split: str, row: Row) -> Example | None:
+def _vqa_example(root: Root, split: str, row: Row) -> Example | None:
     question_row, annotation_row = row.value
     if question_row is None:
         return _alone(
@@ -156,7 +181,7 @@ def _vqa_example(root: Path, split: str, row: Row) -> Example | None:
         raise refuse(row.where, "field 'question_id' must have an annotation of its own", name)
     annotation = fields_of(annotation_row)
     subset = "val2014" if split == "test" else "train2014"
-    path = picture(row, "image_id", root / subset, f"COCO_{subset}_{image:012d}.jpg")
+    path = root.picture(row, "image_id", subset, f"COCO_{subset}_{image:012d}.jpg")
     text = field(row, question, "question", str)
     kind = field(annotation_row, annotation, "question_type", str) if "question_type" in annotation else ""
     return Example(str(name), (path,), text, _ten_answers(annotation_row, annotation), kind)
@@ -186,18 +211,18 @@ def _ten_answers(row: Row, annotation: dict[str, Any]) -> tuple[str, ...]:
 _PICTURE_KEYS = ("Flickr30K_ID", "Flikr30kID", "Flickr30kID")  # the last two: older releases, which keep the ".jpg"
 
 
-def _snli_ve_rows(root: Path, split: str) -> Iterator[Row]:
-    return json_lines(root / f"snli_ve_{split}.jsonl", f"the {split} split of SNLI-VE")
+def _snli_ve_rows(root: Root, split: str) -> Iterator[Row]:
+    return root.lines(f"snli_ve_{split}.jsonl", f"the {split} split of SNLI-VE")
 
 
-def _snli_ve_example(root: Path, split: str, row: Row) -> Example | None:
+def _snli_ve_example(root: Root, split: str, row: Row) -> Example | None:
     record = fields_of(row)
     label = field(row, record, "gold_label", str)
     if label == "-":
         raise _Unlabeled(f"{row.where}: field 'gold_label' is '-': the annotators did not agree, so there is no label")
     key = next((key for key in _PICTURE_KEYS if key in record), _PICTURE_KEYS[0])
     stem = field(row, record, key, str).removesuffix(".jpg")
-    path = picture(row, key, root / "flickr30k_images", f"{stem}.jpg")
+    path = root.picture(row, key, "flickr30k_images", f"{stem}.jpg")
     name = field(row, record, "pairID", str)
     text = field(row, record, "sentence2", str)
     return Example(name, (path,), text, (one_of(row, "gold_label", label, _LABELS["snli_ve"]),), "")
@@ -209,11 +234,11 @@ _NLVR2_FILES = {"train": "train", "dev": "dev", "test": "test1"}
 _IDENTIFIER = re.compile(r"(train|dev|test1)(-[0-9]+){3}")
 
 
-def _nlvr2_rows(root: Path, split: str) -> Iterator[Row]:
-    return json_lines(root / f"{_NLVR2_FILES[split]}.json", f"the {split} split of NLVR2")
+def _nlvr2_rows(root: Root, split: str) -> Iterator[Row]:
+    return root.lines(f"{_NLVR2_FILES[split]}.json", f"the {split} split of NLVR2")
 
 
-def _nlvr2_example(root: Path, split: str, row: Row) -> Example | None:
+def _nlvr2_example(root: Root, split: str, row: Row) -> Example | None:
     record = fields_of(row)
     name = field(row, record, "identifier", str)
     file = _NLVR2_FILES[split]
@@ -221,7 +246,7 @@ def _nlvr2_example(root: Path, split: str, row: Row) -> Example | None:
         raise refuse(row.where, f"field 'identifier' must read '{file}-<set>-<pair>-<sentence>'", name)
     inner = f"{field(row, record, 'directory', int)}/" if split == "train" else ""
     stem = name.rsplit("-", 1)[0]
-    sides = [picture(row, "identifier", root / "images" / file, f"{inner}{stem}-img{side}.png") for side in (0, 1)]
+    sides = [root.picture(row, "identifier", f"images/{file}", f"{inner}{stem}-img{side}.png") for side in (0, 1)]
     label = one_of(row, "label", field(row, record, "label", str), _LABELS["nlvr2"])
     return Example(name, (sides[0], sides[1]), field(row, record, "sentence", str), (label,), "")
 
@@ -231,11 +256,11 @@ def _nlvr2_example(root: Path, split: str, row: Row) -> Example | None:
 _KARPATHY = {"train": "train", "restval": "train", "val": "dev", "test": "test"}
 
 
-def _coco_rows(root: Path, split: str) -> Iterator[Row]:
-    return json_rows(root / "dataset_coco.json", "images", f"the {split} split of COCO captions")
+def _coco_rows(root: Root, split: str) -> Iterator[Row]:
+    return root.rows("dataset_coco.json", "images", f"the {split} split of COCO captions")
 
 
-def _coco_example(root: Path, split: str, row: Row) -> Example | None:
+def _coco_example(root: Root, split: str, row: Row) -> Example | None:
     try:
         record = fields_of(row)
         part = one_of(row, "split", field(row, record, "split", str), tuple(_KARPATHY))
@@ -246,9 +271,8 @@ def _coco_example(root: Path, split: str, row: Row) -> Example | None:
     name = field(row, record, "cocoid", int)
     folder, file = field(row, record, "filepath", str), field(row, record, "filename", str)
     known = folder in ("train2014", "val2014")
-    path = (
-        picture(row, "filename", root / folder, file) if known else picture(row, "filepath", root, f"{folder}/{file}")
-    )
+    place = ("filename", folder, file) if known else ("filepath", "", f"{folder}/{file}")
+    path = root.picture(row, *place)
     sentences = field(row, record, "sentences", list)
     if not sentences:
         raise refuse(row.where, "field 'sentences' must hold at least one caption", sentences)
@@ -257,8 +281,8 @@ def _coco_example(root: Path, split: str, row: Row) -> Example | None:
 
 
 _LAYOUTS = {
-    "vqa": _Layout("v2_*_questions.json", _vqa_rows, _vqa_example),
-    "snli_ve": _Layout("snli_ve_*.jsonl", _snli_ve_rows, _snli_ve_example),
-    "nlvr2": _Layout("images/*/", _nlvr2_rows, _nlvr2_example),
-    "coco": _Layout("dataset_coco.json", _coco_rows, _coco_example),
+    "vqa": _Layout("v2_*_questions.json", "v2_*.json", _vqa_rows, _vqa_example),
+    "snli_ve": _Layout("snli_ve_*.jsonl", "snli_ve_*.jsonl", _snli_ve_rows, _snli_ve_example),
+    "nlvr2": _Layout("images/*/", "dev.json", _nlvr2_rows, _nlvr2_example),
+    "coco": _Layout("dataset_coco.json", "dataset_coco.json", _coco_rows, _coco_example),
 }

@@ -3,7 +3,7 @@
 Every mean is over positions that both models really have: padding and forbidden attention say nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from optima_lab.bandits.arms import Arm
-from optima_lab.distill.matched import Pair, mean_squares, require_same_shape
-from optima_lab.distill.models import Projections
-from optima_lab.distill.walk import Trace
+from optima_lab.distill.layers import Projections
+from optima_lab.distill.trace import Features
 
 
 @dataclass(frozen=True)
@@ -31,14 +30,19 @@ def kl_divergence(
     student_logits: Float[Tensor, "*batch classes"],
     teacher_logits: Float[Tensor, "*batch classes"],
     mask: Bool[Tensor, "*batch"] | None = None,
+    temperature: float = 1.0,
 ) -> Float[Tensor, ""]:
     """KL(f_s ‖ f_t) of Eq. 1: the sum over classes, the mean over examples (captions: over real tokens).
 
-    The paper writes the student first; many distillation libraries put the teacher first.
+    The paper writes the student first; many distillation libraries put the teacher first. A temperature T divides both
+    logits and multiplies the KL by T², so that its gradient stays as large (Section 2.1 of arXiv 1503.02531).
     """
     require_same_shape(student_logits, teacher_logits, "student and teacher")
+    if temperature != 1.0:
+        student_logits, teacher_logits = student_logits / temperature, teacher_logits / temperature
     student, teacher = student_logits.log_softmax(-1), teacher_logits.log_softmax(-1)
-    return mean((student.exp() * (student - teacher)).sum(-1), mask)
+    kl = mean((student.exp() * (student - teacher)).sum(-1), mask)
+    return kl if temperature == 1.0 else kl * temperature**2
 
 
 def cross_entropy(logits: Float[Tensor, "batch classes"], targets: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
@@ -74,8 +78,34 @@ def mean(values: Float[Tensor, "*batch"], mask: Bool[Tensor, "*#batch"] | None) 
     return values.masked_fill(~weights, 0.0).sum() / weights.sum()
 
 
+def mean_square(
+    ours: Float[Tensor, "*shape"], theirs: Float[Tensor, "..."], real: Bool[Tensor, "*#shape"] | None = None
+) -> Float[Tensor, ""]:
+    """The mean of (ours - theirs)² over real positions, in fp32 at least; `real` may be one for many values.
+
+    What stands elsewhere reaches neither value nor gradient, were it NaN. Raises ValueError where shapes differ.
+    """
+    require_same_shape(ours, theirs, "student and teacher")
+    ours, theirs = _wide(ours), _wide(theirs)
+    if real is None:
+        return F.mse_loss(ours, theirs.clone())  # kept for the way back, which inference tensors may not be
+    # zero before the difference: a gradient of 0 · NaN would be NaN
+    apart = F.mse_loss(torch.where(real, ours, 0.0), torch.where(real, theirs, 0.0), reduction="sum")
+    return apart / (real.sum() * (ours.numel() // real.numel()))
+
+
+def require_same_shape(ours: Tensor, theirs: Tensor, names: str) -> None:
+    """Never broadcast: a wrong batch or grid would pass unseen. Raises ValueError."""
+    if ours.shape != theirs.shape:
+        raise ValueError(f"{names} must agree in shape, got {tuple(ours.shape)} and {tuple(theirs.shape)}")
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.float() if values.itemsize < 4 else values
+
+
 @dataclass(frozen=True)
-class Shares:
+class MicrobatchWeights:
     """How much of a batch's mean belongs to one part of it: by examples (captions: by real tokens), and for each module
     by tokens and by pairs of them. The parts' losses then add up to the whole batch's, however long their texts are."""
 
@@ -84,7 +114,7 @@ class Shares:
     pairs: Mapping[str, Tensor | float] = field(default_factory=dict)
 
 
-WHOLE = Shares()
+WHOLE = MicrobatchWeights()
 
 
 def scaled(loss: Tensor, share: Tensor | float) -> Tensor:
@@ -97,40 +127,42 @@ def _is_whole(share: Tensor | float) -> bool:
 
 
 def hidden_loss(
-    student: Trace, teacher: Trace, projections: Projections, arm: Arm, shares: Shares = WHOLE, plain: bool = False
+    student: Features,
+    teacher: Features,
+    projections: Projections,
+    arm: Arm,
+    weights: MicrobatchWeights = WHOLE,
 ) -> Float[Tensor, ""]:
     """L_hidn of Eq. 3: mean over the arm's student layers i of MSE(H_t^⌈g·i⌉, H_s^i W^i).
 
-    The traces list the student's layers and the teacher's layers matched to them, in the same order.
+    Features list the student's layers and the teacher's layers matched to them, in the same order.
     """
-    pairs, parts = [], []
+    errors = []
     for module in sorted(arm):
         mask, matrices = student.token_mask[module], getattr(projections, module)
+        real, weight = None if mask is None else mask[..., None], weights.tokens.get(module, 1.0)
         for h_s, h_t, w in zip(student.hidden[module], teacher.hidden[module], matrices, strict=True):
-            pairs.append(Pair(h_s @ w, h_t, None if mask is None else mask[..., None]))
-            parts.append(shares.tokens.get(module, 1.0))
-    return _mean_of(mean_squares(pairs, plain), parts)
+            errors.append(scaled(mean_square(h_s @ w, h_t, real), weight))
+    return torch.stack(errors).mean()
 
 
 def attention_loss(
-    student: Trace, teacher: Trace, arm: Arm, shares: Shares = WHOLE, plain: bool = False
+    student: Features, teacher: Features, arm: Arm, weights: MicrobatchWeights = WHOLE
 ) -> Float[Tensor, ""]:
     """L_attn of Eq. 4: the same mean of MSE(A_t^⌈g·i⌉, A_s^i) over head-averaged attention, no projection."""
-    pairs, parts = [], []
+    errors = []
     for module in sorted(arm):
+        real, weight = student.pair_mask[module], weights.pairs.get(module, 1.0)
         for a_s, a_t in zip(student.attention[module], teacher.attention[module], strict=True):
-            pairs.append(Pair(a_s, a_t, student.pair_mask[module]))
-            parts.append(shares.pairs.get(module, 1.0))
-    return _mean_of(mean_squares(pairs, plain), parts)
+            errors.append(scaled(mean_square(a_s, a_t, real), weight))
+    return torch.stack(errors).mean()
 
 
-def _mean_of(errors: Tensor, shares: Sequence[Tensor | float]) -> Tensor:
-    if not all(map(_is_whole, shares)):
-        errors = torch.stack([scaled(error, share) for error, share in zip(errors, shares, strict=True)])
-    return errors.mean()
+def total_loss(losses: Losses, alpha: tuple[float, float, float], task_weight: float = 1.0) -> Float[Tensor, ""]:
+    """L_total of Eq. 5: L_train + α1 D_KL + α2 L_hidn + α3 L_attn, leaving out what was not computed.
 
-
-def total_loss(losses: Losses, alpha: tuple[float, float, float]) -> Float[Tensor, ""]:
-    """L_total of Eq. 5: L_train + α1 D_KL + α2 L_hidn + α3 L_attn, leaving out what was not computed."""
+    `task_weight` weighs L_train, which the paper does not (1).
+    """
     terms = zip(alpha, (losses.kl, losses.hidden, losses.attention), strict=True)
-    return losses.train + sum(a * term for a, term in terms if term is not None and a != 0.0)
+    train = losses.train if task_weight == 1.0 else task_weight * losses.train
+    return train + sum(a * term for a, term in terms if term is not None and a != 0.0)

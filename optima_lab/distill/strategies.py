@@ -1,21 +1,25 @@
 """Strategies: how the arms of one run are chosen.
 
-A strategy is written as text: an arm's label ('img+txt'), 'none', 'kl', 'dide', or the name of a bandit policy. After
-colons come what it does in its own way: a policy's parameters, 'optima:decay=0.9:reward=kl', and those fields of the
-configuration that students of one population may differ in, 'img+txt+multi:attention=weights'.
+In Python a strategy is `Fixed("img+txt")` or `Adaptive(EmaThompson(decay=0.9), reward="kl")`. At a shell it is text: an
+arm's label, 'none', 'kl', 'dide', or the name of a bandit policy; after colons what it does in its own way: a policy's
+parameters, 'optima:decay=0.9:reward=kl', and those fields of the configuration that students of one population may
+differ in, 'img+txt+multi:attention=weights'.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from typing import Any
 
 from numpy.random import default_rng
 
 from optima_lab.bandits.arms import ARMS, LABELS, parse_arm
-from optima_lab.config import Config, Value, cast, override
+from optima_lab.bandits.policies import POLICIES, Policy, make_policy
+from optima_lab.config import Config
 from optima_lab.distill.rewards import VARIANTS
 from optima_lab.errors import ConfigError, nearest
+from optima_lab.fields import Value, cast
+from optima_lab.parameters import override
 
 NAMES = {
     "none": "None",
@@ -26,31 +30,59 @@ NAMES = {
     "optima_calibrated": "OPTIMA calibrated",
     "optima_mean": "OPTIMA simple mean",
 }
-OWN = ("round_steps", "attention", "decoder_attention", "alpha_kl", "alpha_hidden", "alpha_attention")
+OWN = (
+    *("round_steps", "attention", "decoder_attention", "alpha_kl", "alpha_hidden", "alpha_attention"),
+    *("kl_temperature", "task_weight"),
+)
+Changes = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The same modules in every round; '' matches nothing layer by layer. `changes`: fields of the configuration."""
+
+    arm: str = ""
+    changes: Changes = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """A bandit policy chooses the modules of every round; it learns from the reward named."""
+
+    policy: Policy
+    reward: str = "all"
+    changes: Changes = field(default_factory=dict)
+
+
 # The baselines of Table 1: MiniVLM matches predictions alone; DIDE predictions and cross-modal attention (the paper is
 # silent on how it weighs them: here Eq. 5 with α1 = 1 and α2 = 0, over the decoder's layers).
-BASELINES: dict[str, tuple[str, dict[str, Value]]] = {
-    "none": ("", {"alpha_kl": 0.0}),
-    "kl": ("", {"alpha_kl": 1.0}),
-    "dide": ("Multi", {"decoder_attention": "cross", "alpha_kl": 1.0, "alpha_hidden": 0.0}),
+BASELINES = {
+    "none": Fixed("", {"alpha_kl": 0.0}),
+    "kl": Fixed("", {"alpha_kl": 1.0}),
+    "dide": Fixed("Multi", {"decoder_attention": "cross", "alpha_kl": 1.0, "alpha_hidden": 0.0}),
 }
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """How one student of a population is taught.
+    """How one student of a population is taught, everything settled.
 
     `arm` is a label for a fixed arm; `policy` names a bandit policy; neither: nothing is matched layer by layer.
-    `changes` are the fields of the configuration that this student has in its own way.
+    `changes` are the fields of the configuration that this student has in its own way; `text` says all of it.
     """
 
     name: str
+    text: str
     arm: str = ""
     policy: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     reward: str = "all"
     changes: dict[str, Value] = field(default_factory=dict)
-    key: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it is called by, its own ways left aside."""
+        return self.text.partition(":")[0]
 
     @property
     def id(self) -> str:
@@ -71,24 +103,70 @@ def default_strategies() -> tuple[str, ...]:
     return ("none", *(label.lower() for label in LABELS), "random", "optima", "optima_calibrated")
 
 
-def parse_strategies(text: str | Sequence[str], config: Config) -> tuple[Strategy, ...]:
+Spec = str | Fixed | Adaptive
+
+
+def parse_strategies(given: Spec | Sequence[Spec], config: Config) -> tuple[Strategy, ...]:
     """The strategies of a list, or of text with commas between them; 'all' is the default population.
 
     Raises ConfigError for unknown names, parameters and values.
     """
-    text = text if isinstance(text, str) else ",".join(text)
-    names = default_strategies() if text.strip() == "all" else tuple(part.strip() for part in text.split(","))
-    if "" in names:
-        raise ConfigError(f"strategies must be names between commas, got {text!r}")
-    strategies = tuple(parse_strategy(name, config) for name in names)
+    if isinstance(given, str):
+        specs: Sequence[Spec] = default_strategies() if given.strip() == "all" else given.split(",")
+    else:
+        specs = [given] if isinstance(given, Fixed | Adaptive) else given
+    if not specs or any(isinstance(spec, str) and not spec.strip() for spec in specs):
+        raise ConfigError(f"strategies must be names between commas, got {given!r}")
+    strategies = tuple(parse_strategy(spec, config) for spec in specs)
     twice = {s.id for s in strategies if sum(other.id == s.id for other in strategies) > 1}
     if twice:
         raise ConfigError(f"strategies must differ, got {', '.join(sorted(twice))} twice")
     return strategies
 
 
-def parse_strategy(text: str, config: Config) -> Strategy:
-    """One strategy; the configuration gives what the text does not."""
+def parse_strategy(given: Spec, config: Config) -> Strategy:
+    """One strategy; the configuration gives what is not said."""
+    spec = _read(given, config) if isinstance(given, str) else given
+    if spec in BASELINES.values():
+        key = next(key for key, baseline in BASELINES.items() if baseline == spec)
+        return Strategy(NAMES[key], key, arm=spec.arm if isinstance(spec, Fixed) else "", changes=dict(spec.changes))
+    own = override(config, spec.changes).distillation
+    usual = config.distillation
+    changes = {name: getattr(own, name) for name in OWN if getattr(own, name) != getattr(usual, name)}
+    unknown = [name for name in spec.changes if name not in OWN]
+    if unknown:
+        raise ConfigError(f"a strategy's changes must be of {', '.join(OWN)}, got {unknown[0]!r}")
+    if isinstance(spec, Fixed):
+        arm = next(label for label in LABELS if parse_arm(label) == parse_arm(spec.arm))
+        return Strategy(_named(arm, changes), _written(arm.lower(), changes), arm, changes=changes)
+    return _adaptive(spec, changes, config)
+
+
+def _adaptive(spec: Adaptive, changes: dict[str, Value], config: Config) -> Strategy:
+    key = next(name for name, kind in POLICIES.items() if kind is type(spec.policy))
+    if spec.reward not in VARIANTS:
+        valid = tuple(VARIANTS)
+        raise ConfigError(f"reward must be one of {', '.join(valid)}, got {spec.reward!r}{nearest(spec.reward, valid)}")
+    spec.policy.init(len(ARMS), 1, default_rng(0))  # its own ranges are checked here, before anything loads
+    parameters = asdict(spec.policy)  # defaults too: the same policy has the same id however it is written
+    usual = asdict(make_policy(key, **_inherited(key, config))) if key != "fixed" else {}
+    special = {name: value for name, value in parameters.items() if usual.get(name) != value}
+    special |= {"reward": spec.reward} if spec.reward != "all" else {}
+    name, text = _named(NAMES.get(key, key), special | changes), _written(key, special | changes)
+    return Strategy(name, text, "", key, parameters, spec.reward, changes)
+
+
+def _named(name: str, special: Changes) -> str:
+    shown = ", ".join(f"{key}={value}" for key, value in special.items())
+    return f"{name} ({shown})" if shown else name
+
+
+def _written(key: str, special: Changes) -> str:
+    return ":".join([key, *(f"{name}={value}" for name, value in special.items())])
+
+
+def _read(text: str, config: Config) -> Fixed | Adaptive:
+    """What text means, with what the configuration gives a policy."""
     name, *options = text.split(":")
     given = dict(_option(option, text) for option in options)
     if len(given) < len(options):
@@ -97,28 +175,17 @@ def parse_strategy(text: str, config: Config) -> Strategy:
     if key in BASELINES:
         if given:
             raise ConfigError(f"strategy {name!r} takes no parameters, got {', '.join(given)}")
-        arm, changes = BASELINES[key]
-        return Strategy(NAMES[key], arm=arm, changes=changes, key=key)
-    own = override(config, {name: value for name, value in given.items() if name in OWN})
+        return BASELINES[key]
+    own = override(config, {name: value for name, value in given.items() if name in OWN}).distillation
+    changes = {name: getattr(own, name) for name in given if name in OWN}
     rest = {name: value for name, value in given.items() if name not in OWN}
-    strategy = _fixed(key, rest) if "+" in key or key in ("img", "txt", "multi") else _adaptive(key, rest, config)
-    changes = {name: getattr(own, name) for name in OWN if getattr(own, name) != getattr(config, name)}
-    shown = [f"{name}={value}" for name, value in strategy.parameters.items() if name in rest]
-    shown += [f"reward={strategy.reward}"] * (strategy.reward != "all")
-    shown += [f"{name}={value}" for name, value in changes.items()]
-    return replace(strategy, changes=changes, name=_display(strategy.name, shown))
-
-
-def _display(name: str, unusual: Sequence[str]) -> str:
-    return f"{name} ({', '.join(unusual)})" if unusual else name
-
-
-def _fixed(key: str, given: dict[str, str]) -> Strategy:
-    if given:
-        name = next(iter(given))
-        raise ConfigError(f"a fixed arm has no parameter {name!r}{nearest(name, OWN)}")
-    arm = next(label for label in LABELS if parse_arm(label) == parse_arm(key))
-    return Strategy(arm, arm=arm, key=arm.lower())
+    if "+" in key or key in ("img", "txt", "multi"):
+        if rest:
+            unknown = next(iter(rest))
+            raise ConfigError(f"a fixed arm has no parameter {unknown!r}{nearest(unknown, OWN)}")
+        return Fixed(key, changes)
+    reward = rest.pop("reward", "all")
+    return Adaptive(_policy(key, rest, config), reward, changes)
 
 
 def _option(option: str, text: str) -> tuple[str, str]:
@@ -128,25 +195,21 @@ def _option(option: str, text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
-def _adaptive(key: str, given: dict[str, str], config: Config) -> Strategy:
-    from optima_lab.bandits.policies import POLICIES, make_policy
+def _inherited(key: str, config: Config) -> dict[str, Any]:
+    """What the configuration says of a policy's parameters."""
+    known = {"decay": config.distillation.decay, "initial_plays": config.distillation.initial_plays}
+    return {f.name: known[f.name] for f in fields(POLICIES[key]) if f.name in known}
 
+
+def _policy(key: str, given: Mapping[str, str], config: Config) -> Policy:
     policies = [name for name in POLICIES if name != "oracle"]  # outside a simulation nobody knows the true means
     if key not in policies:
         valid = [*BASELINES, *(label.lower() for label in LABELS), *policies]
         raise ConfigError(f"unknown strategy {key!r}{nearest(key, valid)}")
     kinds: dict[str, Any] = {f.name: f.type for f in fields(POLICIES[key])}
-    inherited = {"decay": config.decay, "initial_plays": config.initial_plays}
-    parameters: dict[str, Any] = {k: v for k, v in inherited.items() if k in kinds}
-    reward = given.pop("reward", "all")
-    if reward not in VARIANTS:
-        valid = tuple(VARIANTS)
-        raise ConfigError(f"reward must be one of {', '.join(valid)}, got {reward!r}{nearest(reward, valid)}")
+    parameters = _inherited(key, config)
     for name, value in given.items():
         if name not in kinds:
             raise ConfigError(f"{key} has no parameter {name!r}{nearest(name, [*kinds, 'reward'])}")
         parameters[name] = cast(kinds[name], value, f"{key}'s {name}")
-    policy = make_policy(key, **parameters)  # its own ranges are checked here, before anything loads
-    policy.init(len(ARMS), 1, default_rng(0))
-    parameters = asdict(policy)  # defaults too: the same policy has the same id however it is written
-    return Strategy(NAMES.get(key, key), policy=key, parameters=parameters, reward=reward, key=key)
+    return make_policy(key, **parameters)

@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from optima_lab.bandits.arms import ARMS, Arm, label, parse_arm
 from optima_lab.bandits.policies import Policy, Selection, State, make_policy
 from optima_lab.config import Config
+from optima_lab.distill.layers import ModuleShape, Projections
 from optima_lab.distill.losses import Losses
-from optima_lab.distill.models import Projections, TaskModel
-from optima_lab.distill.optimize import build_optimizer, schedule
+from optima_lab.distill.optim import build_optimizer, schedule
+from optima_lab.distill.parallel import device
 from optima_lab.distill.rewards import ProbeLosses, reward
+from optima_lab.distill.seeds import derive_seed
 from optima_lab.distill.strategies import Strategy
-from optima_lab.distill.tasks import device, mix
-from optima_lab.distill.walk import View
+from optima_lab.distill.trace import AttentionSpec
 
 LOSSES = ("train", "kl", "hidden", "attention", "total")
 
@@ -34,7 +35,7 @@ class Student:
 
     strategy: Strategy
     config: Config
-    model: TaskModel
+    model: nn.Module
     projections: Projections
     optimizer: torch.optim.Optimizer
     policy: Policy | None
@@ -52,21 +53,21 @@ class Student:
     @property
     def alpha(self) -> tuple[float, float, float]:
         """α1, α2, α3 of Eq. 5; a student without arms matches nothing layer by layer."""
-        c, layered = self.config, bool(self.strategy.arm or self.policy)
+        c, layered = self.config.distillation, bool(self.strategy.arm or self.policy)
         return c.alpha_kl, c.alpha_hidden * layered, c.alpha_attention * layered
 
     @property
-    def view(self) -> View:
+    def spec(self) -> AttentionSpec:
         """What of the attention this student matches."""
-        return View(self.config.attention, self.config.decoder_attention)
+        return AttentionSpec(self.config.distillation.attention, self.config.distillation.decoder_attention)
 
     def begins(self, step: int) -> bool:
         """Whether a round of this student begins with `step` (from 1)."""
-        return (step - 1) % self.config.round_steps == 0
+        return (step - 1) % self.config.distillation.round_steps == 0
 
     def ends(self, step: int) -> bool:
         """Whether a round of this student ends with `step`."""
-        return step % self.config.round_steps == 0
+        return step % self.config.distillation.round_steps == 0
 
     def parts(self) -> dict[str, Any]:
         """What training changes: model, projections, optimizer."""
@@ -119,7 +120,7 @@ class Student:
         self.lines += [self._step_record(first, row) for first, row in enumerate(rows[:-1], step - len(rows) + 2)]
         self.rounds.append(
             {
-                "round": step // self.config.round_steps,
+                "round": step // self.config.distillation.round_steps,
                 "step": step,
                 "arm": label(self.arm) or None,
                 "initial": bool(self.selection.initial) if self.selection else False,
@@ -141,22 +142,32 @@ class Student:
         return {
             "step": step,
             **values,
-            "lr": self.config.lr * schedule(step, self.config.steps, self.config.warmup_steps),
+            "lr": self.config.training.lr
+            * schedule(step, self.config.training.steps, self.config.training.warmup_steps),
         }
 
-    def take(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def pop_records(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """(round records, step records) since the last call."""
         taken = self.rounds, self.lines
         self.rounds, self.lines = [], []
         return taken
 
 
-def make_student(config: Config, strategy: Strategy, model: TaskModel, teacher: TaskModel) -> Student:
-    """A student ready for its first round; its W^i and its bandit have random streams of their own."""
-    projections = Projections(model, teacher, seed=mix(config.seed, 1)).to(device())
-    optimizer = build_optimizer(config, [(model, config.lr), (projections, config.lr)])
+def make_student(
+    config: Config,
+    strategy: Strategy,
+    model: nn.Module,
+    own: Mapping[str, ModuleShape],
+    teacher: Mapping[str, ModuleShape],
+) -> Student:
+    """A student ready for its first round; its W^i and its bandit have random streams of their own.
+
+    `own` and `teacher`: layers and widths of both models' modules.
+    """
+    projections = Projections(own, teacher, seed=derive_seed(config.seed, 1)).to(device())
+    optimizer = build_optimizer(config.optim, [(model, config.training.lr), (projections, config.training.lr)])
     policy = make_policy(strategy.policy, **strategy.parameters) if strategy.policy else None
-    generator = np.random.default_rng(mix(config.seed, 2))
+    generator = np.random.default_rng(derive_seed(config.seed, 2))
     state = policy.init(len(ARMS), 1, generator) if policy else {}
     return Student(strategy, strategy.configure(config), model, projections, optimizer, policy, state, generator)
 

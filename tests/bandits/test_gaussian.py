@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 from feeding import fed
 
-from optima_lab.bandits.policies.gaussian import (
-    DiscountedGaussianThompson,
-    KalmanThompson,
-    SlidingGaussianThompson,
-)
-from optima_lab.bandits.policies.noise import noise
+from optima_lab.bandits.policies.gaussian import DiscountedGaussianThompson, KalmanThompson, SlidingGaussianThompson
+from optima_lab.bandits.policies.noise_estimate import noise
 
 
 def test_the_discount_falls_once_a_round_on_every_arm() -> None:

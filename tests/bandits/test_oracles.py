@@ -45,9 +45,9 @@ def their_regret(name: str, replications: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", OURS)
 def test_regret_agrees_with_pymab(name: str) -> None:
-    theirs_, world = their_regret(name, 200), piecewise(SEGMENTS, CHANGES, Coins())
-    ours = dynamic_regret(simulate(world, {name: OURS[name]}, 1000, 200), name)[-1]
-    error = np.hypot(ours.std(ddof=1), theirs_.std(ddof=1)) / np.sqrt(200)
+    theirs_, world = their_regret(name, 100), piecewise(SEGMENTS, CHANGES, Coins())
+    ours = dynamic_regret(simulate(world, {name: OURS[name]}, 1000, 400), name)[-1]
+    error = np.hypot(ours.std(ddof=1) / 20, theirs_.std(ddof=1) / 10)
     print(f"{name}: ours {ours.mean():.2f}, pymab {theirs_.mean():.2f}, standard error {error:.2f}")
     assert abs(ours.mean() - theirs_.mean()) < 3 * error
 

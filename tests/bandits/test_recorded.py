@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import LABELS, Arms
 from optima_lab.bandits.environments import Clipped
 from optima_lab.bandits.policies import make_policy
 from optima_lab.bandits.recorded import fixed_arm_rewards, moving_average, recorded_world, uncut
@@ -47,6 +47,21 @@ def test_means_and_noise_are_recovered(generator: np.random.Generator) -> None:
     assert result.outcomes["it"].earned.shape == (200, 20)
 
 
+@pytest.mark.parametrize(("runs", "window"), [(1, 2), (1, 3), (2, 1), (2, 2), (3, 5)])
+def test_noise_that_smoothing_takes_is_given_back(runs: int, window: int, generator: np.random.Generator) -> None:
+    """A reward is 1/(runs · window) of its own average m: Var(r − m) = σ² (1 − 1/(runs · window)), half of σ² for 2."""
+    rewards = 1 + 0.05 * generator.standard_normal((runs, 7, 6000))
+    std = recorded_world(rewards, window).noise.std  # pyright: ignore[reportAttributeAccessIssue]
+    assert std == pytest.approx([0.05] * 7, rel=0.04)
+
+
+def test_rewards_that_are_their_own_average_have_no_noise() -> None:
+    wave = np.tile(np.where(np.arange(30) % 2 == 0, 1.01, 0.99), (1, 7, 1))
+    world = recorded_world(wave, 1)
+    assert world.noise.std == pytest.approx([1e-9] * 7)  # pyright: ignore[reportAttributeAccessIssue]
+    assert pytest.approx(wave[0]) == world.table(30)[:, 0].T
+
+
 def test_what_the_clip_adds_is_taken_off_again() -> None:
     expected, std = np.array([[0.0, 1e-6, 0.01, 0.3], [0.5, 0.02, 0.1, 0.1]]), np.array([0.05, 1e-9])
     back = Clipped(tuple(std)).expected(uncut(expected, std).T).T
@@ -77,3 +92,14 @@ def test_experiments_without_all_fixed_runs_are_left_out_and_named_if_none_is_le
 def test_broken_rewards_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"rewards must be finite and \(runs, K, T\), got \(7, 40\)"):
         recorded_world(np.zeros((7, 40)))
+
+
+def test_arms_of_other_modules_are_read_by_their_labels() -> None:
+    labels = Arms(("encoder", "decoder")).labels
+    table = pd.DataFrame(
+        [("own", "e", label, t, 0.1 * k + t) for k, label in enumerate(labels) for t in range(3)],
+        columns=["task", "experiment", "strategy", "round", "reward"],
+    )
+    assert fixed_arm_rewards(table, "own", labels)[0, :, 0] == pytest.approx([0, 0.1, 0.2])
+    with pytest.raises(ConfigError, match="e lacks Img, Txt"):
+        fixed_arm_rewards(table, "own")

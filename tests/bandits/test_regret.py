@@ -18,7 +18,7 @@ from optima_lab.bandits.regret import (
     segment_regret,
     static_regret,
 )
-from optima_lab.bandits.simulate import Outcome, Simulation, Trace, simulate
+from optima_lab.bandits.simulate import History, Outcome, Simulation, simulate
 from optima_lab.errors import ConfigError
 
 WORLD = piecewise(np.array([[0.1, 0.3], [0.4, 0.2]]), (10,), Gaussian())
@@ -56,7 +56,7 @@ def test_rested_regret_is_against_the_best_player() -> None:
 def traced(hit: np.ndarray, alarm: np.ndarray) -> Simulation:
     """A simulation of `WORLD` with a trace made by hand, (T, R)."""
     empty = np.zeros((1, hit.shape[1]))
-    trace = Trace(np.zeros(hit.shape, np.int16), np.zeros(hit.shape), hit, alarm)
+    trace = History(np.zeros(hit.shape, np.int16), np.zeros(hit.shape), hit, alarm)
     outcome = Outcome(empty, empty, np.zeros((1, hit.shape[1], 2), np.int32), {}, trace)
     return Simulation(WORLD, np.array([len(hit)]), empty, np.zeros((1, 1, 2)), {"it": outcome})
 

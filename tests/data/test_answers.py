@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from optima_lab.data.answers import answer_vocabulary, normalize_answer, soft_targets
+from optima_lab.data.answers import answer_vocabulary, normalize_answer, soft_targets, strip_answer
 from optima_lab.data.formats import Example
 
 
@@ -52,3 +52,7 @@ def test_three_of_ten_make_a_full_target() -> None:
     targets = soft_targets([example(*answers), example(*["mauve"] * 10)], ("orange", "red"))
     np.testing.assert_allclose(targets, [[2 / 3, 1.0], [0.0, 0.0]], rtol=1e-6)
     assert targets.dtype == np.float32
+
+
+def test_where_all_agree_only_space_around_an_answer_goes() -> None:
+    assert strip_answer(" The\tOne-Way \n") == "The One-Way"

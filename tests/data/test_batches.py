@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optima_lab.data.answers import answer_vocabulary
 from optima_lab.data.batches import fingerprint, load, order, probe, texts
 from optima_lab.data.formats import read
-from optima_lab.data.tokens import SentencePieceTokenizer
+from optima_lab.data.tokenizers import SentencePieceTokenizer
 from optima_lab.errors import ConfigError, DataError
 
 
@@ -118,7 +118,7 @@ def test_a_wrong_size_or_empty_split_is_told(coco: Path, tokenizer: SentencePiec
 
 
 def test_loading_needs_no_torch() -> None:
-    code = "import sys, optima_lab.data.batches, optima_lab.data.scenes; sys.exit('torch' in sys.modules)"
+    code = "import sys, optima_lab.data.batches, optima_lab.data.synthetic.world; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -152,6 +152,56 @@ def test_the_picture_folder_itself_may_be_a_link(snli_ve: Path, tmp_path: Path) 
     assert len(read("snli_ve", snli_ve, "dev").examples) == 3
 
 
+@pytest.mark.parametrize("what", ["file", "relative", "folder", "annotations"])
+def test_links_stay_in_the_data_or_the_user_says_so(snli_ve: Path, nlvr2: Path, tmp_path: Path, what: str) -> None:
+    """One link from the task to elsewhere: refused, accepted with `links`, and accepted where it stays in the data."""
+    task, place = {
+        "file": ("snli_ve", snli_ve / "flickr30k_images" / "11.jpg"),
+        "relative": ("snli_ve", snli_ve / "flickr30k_images" / "22.jpg"),
+        "folder": ("nlvr2", nlvr2 / "images" / "train" / "7"),
+        "annotations": ("snli_ve", snli_ve / "snli_ve_train.jsonl"),
+    }[what]
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / task).rename(data / task)
+    place = data / place.relative_to(tmp_path)
+    outside, inside = tmp_path / "outside", data / "inside"
+    place.rename(outside)
+    place.symlink_to(outside)
+    before = len(read(task, data, "train", links=True).examples)
+    assert before == {"snli_ve": 3, "nlvr2": 2}[task]
+    with pytest.raises(DataError, match=r"leaves that folder.*links=true"):
+        read(task, data, "train")
+    outside.rename(inside)
+    place.unlink()
+    place.symlink_to(os.path.relpath(inside, place.parent) if what == "relative" else inside)
+    assert len(read(task, data, "train").examples) == before
+    with pytest.raises(DataError, match="leaves that folder"):
+        read(task, data / task, "train")  # here the data are the task's folder alone
+
+
+def test_a_link_that_moves_within_one_process_is_seen(snli_ve: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (snli_ve / "flickr30k_images").rename(tmp_path / "one" / "pictures")
+    link = snli_ve / "flickr30k_images"
+    link.symlink_to(tmp_path / "one" / "pictures")
+    assert len(read("snli_ve", snli_ve, "dev").examples) == 3
+    link.unlink()
+    link.symlink_to(tmp_path / "two")
+    with pytest.raises(DataError, match="missing"):
+        read("snli_ve", snli_ve, "dev")
+
+
+@pytest.mark.parametrize("name", [".33", ".hidden/33", "a/.b/33"])
+def test_hidden_pictures_are_no_data(snli_ve: Path, name: str) -> None:
+    """They are not in the fingerprint, so they must not be read."""
+    picture(snli_ve / "flickr30k_images" / f"{name}.jpg")
+    first_line(snli_ve, Flickr30K_ID=name)
+    with pytest.raises(DataError, match="which is hidden"):
+        read("snli_ve", snli_ve, "dev")
+
+
 def test_the_identifier_must_be_that_of_the_split(nlvr2: Path) -> None:
     for name in ("train-5-2-0", "dev-5-2", "dev-5-../../x-0", "dev-5-2-٣"):
         lines(nlvr2 / "dev.json", [{"identifier": name, "sentence": "x", "label": "True"}])

@@ -6,11 +6,14 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 from open_clip.loss import ClipLoss, CoCaLoss
-from small import PAD, VOCABULARY, config, pictures, sentences, shaken, shape, task_data, task_model
+from small import PAD, VOCABULARY, config, pictures, population, pupil, sentences, shaken, shape, task_data, task_model
 from torch import nn, tensor
 from torch.nn import functional as F
 
 from optima_lab.bandits.arms import ARMS, LWD, MODULES
+from optima_lab.coca.forward import CoCaFeatures, every_layer, walk
+from optima_lab.coca.model import TaskModel, build
+from optima_lab.distill.layers import Projections
 from optima_lab.distill.losses import (
     Losses,
     attention_loss,
@@ -20,14 +23,11 @@ from optima_lab.distill.losses import (
     hidden_loss,
     kl_divergence,
     mean,
+    mean_square,
     total_loss,
 )
-from optima_lab.distill.models import Projections, TaskModel, build
 from optima_lab.distill.strategies import parse_strategy
-from optima_lab.distill.student import make_student
-from optima_lab.distill.tasks import DeviceBatch
-from optima_lab.distill.trainer import Bench
-from optima_lab.distill.walk import Trace, every_layer, walk
+from optima_lab.tasks.objectives import DeviceBatch
 
 HALF, QUARTERS = tensor([[0.0, 0.0]]), tensor([[log(3.0), 0.0]])  # (½, ½) and (¾, ¼)
 
@@ -56,6 +56,24 @@ def test_kl_of_captions_is_the_mean_over_real_tokens():
 
 def test_kl_does_not_change_with_a_constant_added_to_the_logits():
     assert kl_divergence(HALF + 5, QUARTERS - 7).item() == pytest.approx(0.5 * log(4 / 3), rel=1e-5)
+
+
+def test_kl_at_a_temperature_by_hand():
+    """At T = 2 logits ±ln 9 become ±ln 3: probabilities 3/4 and 1/4 against a teacher's halves, times T² = 4."""
+    student, teacher = tensor([[log(9.0), 0.0]]), tensor([[0.0, 0.0]])
+    expected = 4 * (0.75 * log(1.5) - 0.25 * log(2))
+    assert kl_divergence(student, teacher, temperature=2.0).item() == pytest.approx(expected, rel=1e-5)
+    at_one = 0.9 * log(1.8) + 0.1 * log(0.2)
+    assert kl_divergence(student, teacher).item() == pytest.approx(at_one, rel=1e-5)
+    assert kl_divergence(student, teacher, temperature=1.0).equal(kl_divergence(student, teacher))
+
+
+def test_the_gradient_of_a_warm_kl_stays_as_large():
+    """In the limit of a large T it is that of half the squared difference of centred logits over the classes."""
+    student = tensor([[1.0, -1.0]], requires_grad=True)
+    kl_divergence(student, tensor([[0.0, 0.0]]), temperature=50.0).backward()
+    assert student.grad is not None
+    assert student.grad.flatten().tolist() == pytest.approx([0.5, -0.5], rel=1e-3)  # (z_s - z_t) / classes
 
 
 @pytest.mark.parametrize("loss", [kl_divergence, cross_entropy])
@@ -130,10 +148,12 @@ class Matrices(nn.Module):
             setattr(self, module, nn.ParameterList([nn.Parameter(m) for m in matrices]))
 
 
-def trace(hidden: dict, attention: dict | None = None, tokens: dict | None = None, pairs: dict | None = None) -> Trace:
+def trace(
+    hidden: dict, attention: dict | None = None, tokens: dict | None = None, pairs: dict | None = None
+) -> CoCaFeatures:
     modules = hidden | (attention or {})
     none = dict.fromkeys(modules)
-    return Trace(hidden, attention or {}, none | (tokens or {}), none | (pairs or {}))
+    return CoCaFeatures(hidden, attention or {}, none | (tokens or {}), none | (pairs or {}))
 
 
 def hidden_of(student: dict, teacher: dict, matrices: Matrices, arm, tokens: dict | None = None):
@@ -219,7 +239,7 @@ def test_a_missing_layer_is_refused():
 
 
 def identity_projections(model: TaskModel) -> Projections:
-    w = Projections(model, model, 0)
+    w = Projections(model.shapes(), model.shapes(), 0)
     with torch.no_grad():
         for matrix in w.parameters():
             matrix.copy_(torch.eye(model.width("text")))
@@ -239,7 +259,7 @@ def test_the_arm_of_all_modules_is_layerwise_distillation():
     settings, data = config(student_layers="2/1/1", base_layers="2/1/1", teacher_layers="4/3/2"), task_data()
     student, teacher = task_model("student", settings, 0, data), task_model("teacher", settings, 1, data)
     shaken(student), shaken(teacher)
-    w = Projections(student, teacher, 0)
+    w = Projections(student.shapes(), teacher.shapes(), 0)
     batch = pictures(3), sentences(9, 3, 6)
     ours = walk(student.coca, *batch, collect=every_layer(student.coca))
     theirs = walk(teacher.coca, *batch, collect={"image": [2, 4], "text": [3], "decoder": [2]})
@@ -266,12 +286,12 @@ def test_a_students_layers_meet_the_teachers_by_the_rounded_up_ratio(teacher_lay
     settings = config(teacher_layers=teacher_layers, base_layers=student_layers, student_layers=student_layers)
     data = task_data()
     teacher, model = task_model("teacher", settings, 1, data), task_model("student", settings, 0, data)
-    student = make_student(settings, parse_strategy("img+txt+multi", settings), model, teacher)
-    bench = Bench(settings, teacher, [student], data)
-    assert {m: list(layers) for m, layers in bench.teacher_layers.items()} == matched
+    student = pupil(settings, parse_strategy("img+txt+multi", settings), model, teacher)
+    bench = population(settings, teacher, [student], data)
+    assert {m: list(layers) for m, layers in bench.task.teacher_layers.items()} == matched
     batch = DeviceBatch(pictures(3), sentences(9, 3, 6), torch.eye(4)[:3])
     whole = walk(teacher.coca, batch.images, batch.tokens, collect=every_layer(teacher.coca))
-    asked = bench.ask_teacher(batch, {student.view: (LWD, False)})[student.view].trace
+    asked = bench.task.teacher_forward(batch, {student.spec: (LWD, False)})[student.spec].features
     for module, layers in matched.items():
         torch.testing.assert_close(asked.hidden[module], [whole.hidden[module][i - 1] for i in layers])
         torch.testing.assert_close(asked.attention[module], [whole.attention[module][i - 1] for i in layers])
@@ -288,5 +308,54 @@ def test_the_total_is_weighted():
     assert total_loss(Losses(tensor(1.0), tensor(2.0)), (1.0, 1.0, 1.0)).item() == pytest.approx(3.0)
 
 
+def test_the_task_may_weigh_other_than_one():
+    # 0.25 · 1 + 0.5 · 2 + 2 · 3 + 0.01 · 5 = 7.3; without the task 7.05
+    losses = Losses(tensor(1.0), tensor(2.0), tensor(3.0), tensor(5.0))
+    assert total_loss(losses, (0.5, 2.0, 0.01), 0.25).item() == pytest.approx(7.3)
+    assert total_loss(losses, (0.5, 2.0, 0.01), 0.0).item() == pytest.approx(7.05)
+    assert total_loss(losses, (0.0, 0.0, 0.0), 2.0).item() == 2.0
+
+
 def test_a_weight_of_zero_leaves_a_loss_out_altogether():
     assert total_loss(Losses(tensor(1.0), tensor(float("nan"))), (0.0, 1.0, 1.0)).item() == 1.0
+
+
+# ---- the mean square ------------------------------------------------------------------------------------------------
+
+
+def test_a_mean_square_runs_over_real_positions_alone():
+    ours = torch.tensor([1.0, 5.0, 9.0], requires_grad=True)
+    found = mean_square(ours, torch.tensor([0.0, 2.0, 1.0]), torch.tensor([True, True, False]))
+    assert found.item() == 5.0  # (1² + 3²) / 2
+    found.backward()
+    assert ours.grad is not None and ours.grad.tolist() == [1.0, 3.0, 0.0]  # 2 · difference / 2
+
+
+def test_one_mask_may_stand_for_many_values():
+    ours, theirs = torch.zeros(2, 3, 2), torch.ones(2, 3, 2)
+    theirs[0, 1] = 100.0
+    mask = torch.tensor([[True, False, True], [True, True, True]])[..., None]
+    assert mean_square(ours, theirs, mask).item() == 1.0
+
+
+def test_what_is_masked_reaches_neither_value_nor_gradient_were_it_no_number():
+    nan = float("nan")
+    ours = torch.tensor([nan, 1.0], requires_grad=True)
+    found = mean_square(ours, torch.tensor([0.0, nan]).nan_to_num(3.0), torch.tensor([False, True]))
+    found.backward()
+    assert found.item() == 4.0  # (1 - 3)²
+    assert ours.grad is not None and ours.grad.tolist() == [0.0, -4.0]
+
+
+def test_half_precision_is_compared_in_full():
+    ours, theirs = torch.tensor([300.0], dtype=torch.bfloat16), torch.tensor([0.0], dtype=torch.bfloat16)
+    assert mean_square(ours, theirs).dtype == torch.float32
+    assert mean_square(ours, theirs).item() == 90_000.0
+
+
+def test_a_teacher_in_inference_mode_can_be_learnt_from():
+    ours = torch.ones(3, requires_grad=True)
+    with torch.inference_mode():
+        theirs = torch.zeros(3)
+    mean_square(ours, theirs).backward()
+    assert ours.grad is not None and ours.grad.tolist() == pytest.approx([2 / 3] * 3)

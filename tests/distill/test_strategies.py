@@ -1,14 +1,13 @@
 """Strategies as text: what they mean, what they are called, and what is refused."""
 
-from dataclasses import replace
-
 import pytest
 
 from optima_lab.bandits.arms import LABELS, parse_arm
 from optima_lab.bandits.policies import make_policy
-from optima_lab.config import preset
 from optima_lab.distill.strategies import NAMES, default_strategies, parse_strategies, parse_strategy
 from optima_lab.errors import ConfigError
+from optima_lab.parameters import override
+from optima_lab.presets import preset
 
 CONFIG = preset("vqa", "smoke", decay=0.9, initial_plays=3)
 
@@ -33,23 +32,27 @@ def test_no_distillation_and_kl_only():
     none, kl = parse_strategy("none", CONFIG), parse_strategy("kl", CONFIG)
     assert (none.name, none.id, none.arm, none.policy) == ("None", "none", "", "")
     assert (kl.name, kl.id, kl.arm, kl.policy) == ("KL only", "kl", "", "")
-    assert [s.configure(replace(CONFIG, alpha_kl=0.3)).alpha_kl for s in (none, kl)] == [0.0, 1.0]
+    assert [s.configure(override(CONFIG, {"alpha_kl": 0.3})).distillation.alpha_kl for s in (none, kl)] == [0.0, 1.0]
 
 
 def test_dide_matches_predictions_and_cross_modal_attention_alone():
     dide = parse_strategy("dide", CONFIG)
     own = dide.configure(CONFIG)
-    assert (dide.name, dide.id, dide.arm, own.decoder_attention) == ("DIDE", "dide", "Multi", "cross")
-    assert (own.alpha_kl, own.alpha_hidden, own.alpha_attention) == (1.0, 0.0, CONFIG.alpha_attention)
+    assert (dide.name, dide.id, dide.arm, own.distillation.decoder_attention) == ("DIDE", "dide", "Multi", "cross")
+    assert (own.distillation.alpha_kl, own.distillation.alpha_hidden, own.distillation.alpha_attention) == (
+        1.0,
+        0.0,
+        CONFIG.distillation.alpha_attention,
+    )
 
 
 def test_students_of_one_population_may_differ_in_some_fields():
     lwd = parse_strategy("img+txt+multi: attention=weights", CONFIG)
     assert (lwd.name, lwd.arm) == ("Img+Txt+Multi (attention=weights)", "Img+Txt+Multi")
-    assert lwd.configure(CONFIG) == replace(CONFIG, attention="weights")
+    assert lwd.configure(CONFIG) == override(CONFIG, {"attention": "weights"})
     optima = parse_strategy("optima:round_steps=8:decay=0.5", CONFIG)
     assert optima.name == "OPTIMA (decay=0.5, round_steps=8)"
-    assert optima.configure(CONFIG) == replace(CONFIG, round_steps=8)
+    assert optima.configure(CONFIG) == override(CONFIG, {"round_steps": 8})
     for text, problem in {
         "optima:round_steps=5": "steps must be a multiple of round_steps=5",
         "img:attention=soft": "attention must be one of scores, weights",

@@ -12,15 +12,16 @@ from optima_lab.bandits.policies.base import (
     require_positive,
     save_state,
 )
+from optima_lab.bandits.policies.baselines import Fixed, Oracle, Uniform
 from optima_lab.bandits.policies.beta import BetaThompson, DiscountedBetaThompson, SlidingBetaThompson
-from optima_lab.bandits.policies.change import CusumUcb
+from optima_lab.bandits.policies.cusum import CusumUcb
 from optima_lab.bandits.policies.ema import CalibratedEmaThompson, EmaThompson, MeanThompson
 from optima_lab.bandits.policies.exp3 import Exp3S
 from optima_lab.bandits.policies.gaussian import DiscountedGaussianThompson, KalmanThompson, SlidingGaussianThompson
 from optima_lab.bandits.policies.glr import GlrKlUcb
 from optima_lab.bandits.policies.greedy import EpsilonGreedy, Softmax
+from optima_lab.bandits.policies.linear import LinearThompson
 from optima_lab.bandits.policies.shared import SharedGaussianThompson
-from optima_lab.bandits.policies.simple import Fixed, Oracle, Uniform
 from optima_lab.bandits.policies.ucb import DiscountedUcb, SlidingUcb
 from optima_lab.errors import ConfigError, nearest
 
@@ -46,6 +47,7 @@ POLICIES: dict[str, type[Policy]] = {
         SlidingGaussianThompson,
         KalmanThompson,
         SharedGaussianThompson,
+        LinearThompson,
         BetaThompson,
         DiscountedBetaThompson,
         SlidingBetaThompson,
@@ -88,7 +90,7 @@ def sized_policy(name: str, reward_max: float, noise: float, **parameters: Any) 
     require_positive("reward_max", reward_max)
     require_positive("noise", noise)
     sizes = {"reward_max": reward_max, "bound": reward_max / 2, "temperature": reward_max / 20, "drift": noise / 20}
-    sizes |= {"prior_mean": reward_max / 4, "prior_std": reward_max / 4, "noise": noise}
+    sizes |= {"prior_mean": reward_max / 4, "prior_std": reward_max / 4, "base_std": reward_max / 4, "noise": noise}
     defaults = vars(make_policy(name))
     sized = {key: size for key, size in sizes.items() if defaults.get(key)}  # a default of 0 means: estimate it
     return make_policy(name, **(sized | parameters))

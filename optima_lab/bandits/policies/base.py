@@ -5,7 +5,6 @@ Shapes: R replications are run at once, K arms. A state is a dict of numpy array
 training run is the one that is simulated and replayed.
 """
 
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +14,10 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from optima_lab.errors import ConfigError, RecordError
+from optima_lab.files import expand, replacing
 
 State = dict[str, np.ndarray]
+LISTED_ARMS = 64  # up to here states and records hold numbers of every arm, whatever the policy
 
 
 class Selection(NamedTuple):
@@ -66,13 +67,27 @@ class Policy(ABC):
         """
         return None
 
+    def sizes(self, state: State) -> tuple[int, int]:
+        """R and K of a state."""
+        replications, arms = state["plays"].shape
+        return replications, arms
+
+    def summary(self, state: State) -> dict[str, np.ndarray]:
+        """What a record of a round keeps of the state: arrays (R, …) by name, views of it or new.
+
+        `mean` and `deviation` of every arm's belief and its `plays` (R, K), as far as the policy has them.
+        """
+        belief = self.posterior(state)
+        told = {} if belief is None else {"mean": belief.mean, "deviation": belief.deviation}
+        return told | ({"plays": state["plays"]} if "plays" in state else {})
+
     def update(self, state: State, arm: np.ndarray, reward: np.ndarray) -> State:
         """The state after `arm` (R,) brought `reward` (R,); `state` itself stays as it was.
 
         Raises ConfigError if a reward is not finite, an arm does not exist, or an array is not (R,).
         """
         arm, reward = np.asarray(arm), np.asarray(reward, dtype=np.float64)
-        replications, arms = state["plays"].shape
+        replications, arms = self.sizes(state)
         for name, array in (("arm", arm), ("reward", reward)):
             require(array.shape == (replications,), f"{name} must have shape ({replications},), got {array.shape}")
         require(bool(np.isfinite(reward).all()), f"reward must be finite, got {reward}")
@@ -103,12 +118,41 @@ def initial_selection(state: State) -> Selection | None:
     return Selection(state["order"][:, played].copy(), np.full(state["plays"].shape, np.nan), True)
 
 
-def best(scores: np.ndarray) -> Selection:
-    """The arm of the highest score (R, K) in each replication; among equals the first."""
-    return Selection(scores.argmax(axis=1), scores)
+def best(scores: np.ndarray, generator: np.random.Generator) -> Selection:
+    """The arm of the highest score (R, K) in each replication; among equals any with equal chance."""
+    return Selection(top_arm(scores, generator), scores)
 
 
-def cells(state: State, arm: np.ndarray) -> np.ndarray:
+def best_draw(belief: Posterior, generator: np.random.Generator) -> Selection:
+    """Thompson sampling: draw from every arm's posterior and play the highest.
+
+    Draws are looked through for equals only where their spread is lost in the rounding of the means; elsewhere two are
+    equal once in 10⁹ rounds.
+    """
+    draws, mean = belief.draw(generator), belief.mean.ravel()
+    narrowest = belief.deviation.item(belief.deviation.argmin())
+    if narrowest**2 > 1e-12 * float(mean.dot(mean)):  # the sum of squares is at least the largest
+        return Selection(draws.argmax(axis=1), draws)
+    return best(draws, generator)
+
+
+def top_arm(scores: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """int64 (R,): the arm of the highest score (R, K); among equals any with equal chance.
+
+    `generator` is asked only where there are equals, so a policy whose scores differ draws what it always drew.
+    """
+    arm = scores.argmax(axis=1)
+    equal = scores == scores.ravel()[row_starts(*scores.shape) + arm][:, None]
+    if np.count_nonzero(equal) == len(arm):
+        return arm
+    count = equal.sum(axis=1)
+    tied = np.flatnonzero(count > 1)
+    place = np.floor(generator.random(tied.size) * count[tied])[:, None]
+    arm[tied] = (equal[tied].cumsum(axis=1) > place).argmax(axis=1)
+    return arm
+
+
+def flat_index(state: State, arm: np.ndarray) -> np.ndarray:
     """int64 (R,): where each replication's arm lies in `array.ravel()` of an (R, K) array.
 
     One flat index is twice as fast as a pair. A state's arrays are C-contiguous, so `ravel()` is a view of them.
@@ -155,17 +199,14 @@ def require_positive(name: str, value: float, zero: bool = False) -> None:
 
 def save_state(path: str | Path, state: State) -> None:
     """Write a state as .npz, exactly and at once (a reader sees the old file or the new one, never half of it)."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with replacing(expand(path), durable=True) as part, part.open("wb") as file:
         np.savez(file, **state)  # pyright: ignore[reportArgumentType]
-    os.replace(part, path)
 
 
 def load_state(path: str | Path) -> State:
     """Read what `save_state` wrote: the same names, types, shapes and bits. Raises RecordError if it cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(expand(path), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError) as error:
         raise RecordError(f"{path} is not a saved bandit state: {error}") from error

@@ -11,9 +11,9 @@ from optima_lab.bandits.policies.base import (
     Selection,
     State,
     best,
-    cells,
     count_play,
     counters,
+    flat_index,
     require,
     require_fraction,
     require_positive,
@@ -50,10 +50,10 @@ class BetaThompson(Policy):
         return beta_moments(state["success"], state["plays"], self.prior, self.reward_max)
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        return best(draw_beta(state["success"], state["plays"], self.prior, self.reward_max, generator))
+        return best(draw_beta(state["success"], state["plays"], self.prior, self.reward_max, generator), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        cell = cells(state, arm)
+        cell = flat_index(state, arm)
         state["success"].ravel()[cell] += in_range(reward, self.reward_max)
         count_play(state, cell)
 
@@ -88,10 +88,10 @@ class DiscountedBetaThompson(Policy):
         return beta_moments(state["success"], state["plays"], self.prior, self.reward_max)
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        return best(draw_beta(state["success"], state["plays"], self.prior, self.reward_max, generator))
+        return best(draw_beta(state["success"], state["plays"], self.prior, self.reward_max, generator), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        gained, cell = in_range(reward, self.reward_max), cells(state, arm)
+        gained, cell = in_range(reward, self.reward_max), flat_index(state, arm)
         state["success"] *= self.decay
         state["success"].ravel()[cell] += gained
         discount(state, cell, self.decay)
@@ -125,7 +125,7 @@ class SlidingBetaThompson(Policy):
         return beta_moments(state["sums"], state["plays"], self.prior, self.reward_max)
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        return best(draw_beta(state["sums"], state["plays"], self.prior, self.reward_max, generator))
+        return best(draw_beta(state["sums"], state["plays"], self.prior, self.reward_max, generator), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
         slide(state, arm, in_range(reward, self.reward_max))

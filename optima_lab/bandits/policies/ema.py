@@ -10,17 +10,17 @@ from optima_lab.bandits.policies.base import (
     Posterior,
     Selection,
     State,
-    best,
-    cells,
+    best_draw,
     count_play,
     counters,
+    flat_index,
     initial_order,
     initial_selection,
     require,
     require_fraction,
     require_positive,
 )
-from optima_lab.bandits.policies.noise import learn_noise, noise, noise_arrays
+from optima_lab.bandits.policies.noise_estimate import learn_noise, noise, noise_arrays
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ class EmaThompson(Policy):
         return Posterior(state["mean"], self.scale / np.sqrt(state["plays"] + 1))
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        return initial_selection(state) or best(self.posterior(state).draw(generator))
+        return initial_selection(state) or best_draw(self.posterior(state), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        cell = cells(state, arm)
+        cell = flat_index(state, arm)
         move_mean(state, cell, reward, ema_step(state, cell, self.decay))
         count_play(state, cell)
 
@@ -92,10 +92,10 @@ class MeanThompson(Policy):
         return EmaThompson(scale=self.scale).posterior(state)
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        return initial_selection(state) or best(self.posterior(state).draw(generator))
+        return initial_selection(state) or best_draw(self.posterior(state), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        cell = cells(state, arm)
+        cell = flat_index(state, arm)
         move_mean(state, cell, reward, 1 / (state["plays"].ravel()[cell] + 1))
         count_play(state, cell)
 
@@ -135,10 +135,10 @@ class CalibratedEmaThompson(Policy):
         return Posterior(state["mean"], self.noise(state)[:, None] / np.sqrt(state["plays"] + 1))
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        return initial_selection(state) or best(self.posterior(state).draw(generator))
+        return initial_selection(state) or best_draw(self.posterior(state), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        cell = cells(state, arm)
+        cell = flat_index(state, arm)
         step = ema_step(state, cell, self.decay)
         surprise = move_mean(state, cell, reward, step)
         learn_noise(state, cell, surprise, step, self.decay)
@@ -159,6 +159,7 @@ def ema_step(state: State, cell: np.ndarray, decay: float) -> float | np.ndarray
 def move_mean(state: State, cell: np.ndarray, reward: np.ndarray, step: float | np.ndarray) -> np.ndarray:
     """μ_a ← μ_a + step (r − μ_a), in place; Eq. 7 with step = 1 − γ. Returns the surprise r − μ_a (R,)."""
     mean = state["mean"].ravel()
-    surprise = reward - mean[cell]
-    mean[cell] += step * surprise
+    before = mean[cell]
+    surprise = reward - before
+    mean[cell] = before + step * surprise
     return surprise

@@ -10,9 +10,9 @@ from optima_lab.bandits.policies.base import (
     Policy,
     Selection,
     State,
-    cells,
     count_play,
     counters,
+    flat_index,
     require_fraction,
     require_positive,
 )
@@ -51,7 +51,7 @@ class Exp3S(Policy):
         return Selection(draw_arm(chance, generator), chance)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        cell, arms = cells(state, arm), state["weight"].shape[1]
+        cell, arms = flat_index(state, arm), state["weight"].shape[1]
         estimate = in_range(reward, self.reward_max) / self.chance(state).ravel()[cell]
         state["weight"].ravel()[cell] *= np.exp(self.exploration * estimate / arms)
         # The share is of the weights before this reward: they sum to 1.

@@ -11,9 +11,10 @@ from optima_lab.bandits.policies.base import (
     Selection,
     State,
     best,
-    cells,
+    best_draw,
     count_play,
     counters,
+    flat_index,
     initial_order,
     initial_selection,
     require,
@@ -22,7 +23,7 @@ from optima_lab.bandits.policies.base import (
 )
 from optima_lab.bandits.policies.discount import discount
 from optima_lab.bandits.policies.ema import move_mean
-from optima_lab.bandits.policies.noise import learn_noise, noise, noise_arrays
+from optima_lab.bandits.policies.noise_estimate import learn_noise, noise, noise_arrays
 from optima_lab.bandits.policies.window import slide, window_arrays, window_means
 
 
@@ -63,10 +64,10 @@ class DiscountedGaussianThompson(Policy):
         return Posterior(state["mean"], sigma / np.sqrt(state["plays"] + 1e-12))
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        return initial_selection(state) or best(self.posterior(state).draw(generator))
+        return initial_selection(state) or best_draw(self.posterior(state), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        cell = cells(state, arm)
+        cell = flat_index(state, arm)
         step = 1 / discount(state, cell, self.decay)
         surprise = move_mean(state, cell, reward, step)
         learn_noise(state, cell, surprise, step, self.decay)
@@ -105,17 +106,20 @@ class SlidingGaussianThompson(Policy):
     def select(self, state: State, generator: np.random.Generator) -> Selection:
         draws = self.posterior(state).draw(generator)
         draws[state["plays"] == 0] = np.inf
-        return best(draws)
+        return best(draws, generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
         gone = slide(state, arm, reward)
         state["squares"] += reward**2 - gone**2
 
     def window_noise(self, state: State) -> np.ndarray:
-        """σ̂ (R,): √ of the pooled variance within arms; 1 until some arm has two rewards in the window."""
+        """σ̂ (R,): √ of the pooled variance within arms; 1 until some arm has two rewards in the window.
+
+        What the differences of rounded sums cannot tell from 0 counts as 10⁻¹⁵ of the squares, not as no noise at all.
+        """
         between = (window_means(state) * state["sums"]).sum(axis=1)
         freedom = state["plays"].sum(axis=1) - (state["plays"] > 0).sum(axis=1)
-        variance = np.maximum(state["squares"] - between, 0.0) / np.maximum(freedom, 1.0)
+        variance = np.maximum(state["squares"] - between, 1e-15 * np.abs(state["squares"])) / np.maximum(freedom, 1.0)
         return np.sqrt(np.where(freedom > 0, variance, 1.0))
 
 
@@ -157,10 +161,10 @@ class KalmanThompson(Policy):
         return Posterior(state["mean"], np.sqrt(state["variance"]))
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        return best(self.posterior(state).draw(generator))
+        return best_draw(self.posterior(state), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        cell, variance = cells(state, arm), state["variance"].ravel()
+        cell, variance = flat_index(state, arm), state["variance"].ravel()
         gain = variance[cell] / (variance[cell] + self.noise**2)
         move_mean(state, cell, reward, gain)
         variance[cell] *= 1 - gain

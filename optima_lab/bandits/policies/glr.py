@@ -9,12 +9,13 @@ from optima_lab.bandits.policies.base import (
     Policy,
     Selection,
     State,
-    cells,
     count_play,
     counters,
+    flat_index,
     require,
     require_fraction,
     require_positive,
+    top_arm,
 )
 from optima_lab.bandits.policies.beta import in_range
 
@@ -76,7 +77,7 @@ class GlrKlUcb(Policy):
         level = np.log(elapsed) / np.maximum(plays, 1.0)
         index = self.reward_max * kl_upper(state["sums"] / np.maximum(plays, 1.0), level)
         scores = np.where(plays > 0, index, np.inf)
-        return Selection(self.forced(state, scores.argmax(axis=1)), scores)
+        return Selection(self.forced(state, top_arm(scores, generator)), scores)
 
     def forced(self, state: State, otherwise: np.ndarray) -> np.ndarray:
         """The arm (R,) whose forced turn it is in this round, `otherwise` where it is none's."""
@@ -86,7 +87,7 @@ class GlrKlUcb(Policy):
         return np.where(turn < arms, turn, otherwise)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        cell = cells(state, arm)
+        cell = flat_index(state, arm)
         state["sums"].ravel()[cell] += in_range(reward, self.reward_max)
         count_play(state, cell)
         keep_split(state, cell)

@@ -9,14 +9,15 @@ from optima_lab.bandits.policies.base import (
     Policy,
     Selection,
     State,
-    cells,
     count_play,
     counters,
+    flat_index,
     initial_order,
     initial_selection,
     require,
     require_fraction,
     require_positive,
+    top_arm,
 )
 from optima_lab.bandits.policies.ema import move_mean
 from optima_lab.bandits.policies.exp3 import draw_arm
@@ -52,7 +53,7 @@ class EpsilonGreedy(Policy):
         replications, arms = state["mean"].shape
         explore = generator.random(replications) < self.epsilon
         random_arm = generator.integers(arms, size=replications)
-        return Selection(np.where(explore, random_arm, state["mean"].argmax(axis=1)), state["mean"].copy())
+        return Selection(np.where(explore, random_arm, top_arm(state["mean"], generator)), state["mean"].copy())
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
         average(state, arm, reward, self.step)
@@ -108,6 +109,6 @@ def averages(arms: int, replications: int, initial_plays: int, generator: np.ran
 
 def average(state: State, arm: np.ndarray, reward: np.ndarray, step: float) -> None:
     """μ_a ← μ_a + max(step, 1/n_a) (r − μ_a), n_a this play included; in place."""
-    cell = cells(state, arm)
+    cell = flat_index(state, arm)
     move_mean(state, cell, reward, np.maximum(step, 1 / (state["plays"].ravel()[cell] + 1)))
     count_play(state, cell)

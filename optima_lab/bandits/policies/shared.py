@@ -6,17 +6,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from optima_lab.bandits.arms import all_arms
+from optima_lab.bandits.arms import masks_of, module_count
 from optima_lab.bandits.policies.base import (
     Policy,
     Posterior,
     Selection,
     State,
     best,
-    cells,
     count_play,
     counters,
-    require,
+    flat_index,
     require_fraction,
 )
 from optima_lab.bandits.policies.gaussian import KalmanThompson
@@ -75,10 +74,10 @@ class SharedGaussianThompson(Policy):
         draws = generator.standard_normal(state["mean"].shape)
         jitter = 1e-10 * self.prior_std**2 * np.eye(draws.shape[1])  # rounding may leave V a hair below semi-definite
         root = np.linalg.cholesky(state["covariance"] + jitter)
-        return best(state["mean"] + (root @ draws[..., None])[..., 0])
+        return best(state["mean"] + (root @ draws[..., None])[..., 0], generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        covariance, cell = state["covariance"], cells(state, arm)
+        covariance, cell = state["covariance"], flat_index(state, arm)
         column = covariance.reshape(-1, covariance.shape[2])[cell]  # a row, which symmetry makes the column
         total = column.ravel()[cell] + self.noise**2
         surprise = reward - state["mean"].ravel()[cell]
@@ -90,11 +89,8 @@ class SharedGaussianThompson(Policy):
 
 @lru_cache(maxsize=8)
 def likeness(arms: int) -> np.ndarray:
-    """|j ∩ k| / √(|j| |k|) (K, K) for the non-empty sets of c modules, K = 2^c − 1, in the order of `all_arms`."""
-    modules = (arms + 1).bit_length() - 1
-    require(arms == 2**modules - 1, f"arms must be all 2^c - 1 sets of c modules (1, 3, 7, 15, …), got {arms}")
-    names = tuple(str(module) for module in range(modules))
-    member = np.array([[name in arm for name in names] for arm in all_arms(names)], dtype=np.float64)
+    """|j ∩ k| / √(|j| |k|) (K, K) for the non-empty sets of c modules, K = 2^c − 1, in the order of `Arms.sets`."""
+    member = masks_of(np.arange(arms), module_count(arms)).astype(np.float64)
     unit = member / np.sqrt(member.sum(axis=1, keepdims=True))
     return unit @ unit.T
 

@@ -10,8 +10,8 @@ from optima_lab.bandits.policies.base import (
     Selection,
     State,
     best,
-    cells,
     counters,
+    flat_index,
     require,
     require_fraction,
     require_positive,
@@ -51,10 +51,10 @@ class DiscountedUcb(Policy):
     def select(self, state: State, generator: np.random.Generator) -> Selection:
         plays = state["plays"]
         log_n = np.log(np.maximum(plays.sum(axis=1, keepdims=True), 1.0))
-        return best(state["mean"] + bonus(2 * self.bound, self.xi, log_n, plays))
+        return best(state["mean"] + bonus(2 * self.bound, self.xi, log_n, plays), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
-        cell = cells(state, arm)
+        cell = flat_index(state, arm)
         move_mean(state, cell, reward, 1 / discount(state, cell, self.decay))
 
 
@@ -86,7 +86,7 @@ class SlidingUcb(Policy):
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
         seen = min(max(int(state["round"]), 1), self.window)
-        return best(window_means(state) + bonus(self.bound, self.xi, np.log(seen), state["plays"]))
+        return best(window_means(state) + bonus(self.bound, self.xi, np.log(seen), state["plays"]), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
         slide(state, arm, reward)

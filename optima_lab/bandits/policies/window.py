@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optima_lab.bandits.policies.base import State, cells, count_play
+from optima_lab.bandits.policies.base import State, count_play, flat_index
 
 
 def window_arrays(arms: int, replications: int, window: int) -> State:
@@ -23,11 +23,11 @@ def slide(state: State, arm: np.ndarray, reward: np.ndarray) -> np.ndarray:
     slot, plays, sums = int(state["round"]) % size, state["plays"].ravel(), state["sums"].ravel()
     gone = state["window_reward"][slot].copy()
     if int(state["round"]) >= size:
-        old = cells(state, state["window_arm"][slot])
+        old = flat_index(state, state["window_arm"][slot])
         plays[old] -= 1
         sums[old] = np.where(plays[old] > 0, sums[old] - gone, 0.0)  # no rounding is left behind in an empty arm
     state["window_arm"][slot], state["window_reward"][slot] = arm, reward
-    cell = cells(state, arm)
+    cell = flat_index(state, arm)
     sums[cell] += reward
     count_play(state, cell)
     return gone

@@ -1,0 +1,236 @@
+"""The same things from a shell: `optima-lab figures`, `train`, `table`, `sizes`, `status`, …"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from optima_lab.arguments import SET_BY_OPTION, checked, parser_of_commands
+from optima_lab.config import TASKS
+from optima_lab.distill.torchrun import launch
+from optima_lab.errors import ConfigError, OptimaError
+from optima_lab.experiments.cluster import check_scheduler
+from optima_lab.experiments.tensorboard import switch_on
+from optima_lab.fields import cast
+from optima_lab.files import expand
+from optima_lab.parameters import about, flat, parameters
+from optima_lab.presets import preset
+from optima_lab.report.shipped import execute_lessons, require
+from optima_lab.terminal import check_folder, exit_code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is that of `terminal.exit_code`."""
+    return exit_code(lambda: _run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _run(arguments: list[str]) -> int:
+    options = vars(parser_of_commands().parse_args(checked(arguments)))
+    command = options.pop("command")
+    for name in ("data", "runs", "figures", "folder"):
+        check_folder(name, options.get(name) or "", to_write=name == "figures" and name in options)
+    if command in ("figures", "claims", "train", "rerun"):
+        _see_torchrun()
+    return COMMANDS[command](options)
+
+
+def _see_torchrun() -> None:
+    """Refuse variables left over from elsewhere before anything is read."""
+    if launch().world_size > 1:  # torch prints the stack of every try to reach the others; we say it in a line
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
+
+
+def _join() -> None:
+    """Under torchrun: meet the other processes before anything is trained."""
+    if launch().world_size > 1:
+        from optima_lab.distill.parallel import init_process_group
+
+        init_process_group()
+
+
+def _plan(options: dict[str, Any]) -> dict[str, Any]:
+    """Everything typed, checked for all tasks before anything loads."""
+    tasks = tuple(TASKS) if options["tasks"] == "all" else tuple(name.strip() for name in options["tasks"].split(","))
+    changes = {name: options[name] for name in parameters() if options.get(name) is not None}
+    changes = {name: value for name, value in changes.items() if name not in SET_BY_OPTION}
+    plan = {
+        "tasks": tasks,
+        "preset": options["preset"],
+        "data": options["data"],
+        "runs": options["runs"],
+        "seeds": cast(int, options["seeds"], "seeds"),
+        "strategies": options.get("strategies", "all"),
+        "jobs": cast(int, options.get("jobs", "0"), "jobs"),
+        "changes": changes,
+        "scheduler": options.get("scheduler", ""),
+    }
+    if plan["scheduler"]:
+        check_scheduler(plan["scheduler"])
+    if options.get("tensorboard"):
+        switch_on()
+    for name, low in (("seeds", 1), ("jobs", 0)):
+        if plan[name] < low:
+            raise ConfigError(f"{name} must be at least {low}, got {plan[name]}")
+    from optima_lab.data.datasets import locate
+    from optima_lab.distill.strategies import parse_strategies
+
+    for task in tasks:
+        config = preset(task, options["preset"], data=options["data"], **changes)
+        parse_strategies(plan["strategies"], config)
+        locate(config, expand(plan["runs"]))
+    return plan
+
+
+def _train(options: dict[str, Any]) -> int:
+    from optima_lab.experiments.sweep import Sweep
+    from optima_lab.report.draw import report
+
+    sweep = Sweep(**_plan(options))
+    _join()
+    sweep.train()
+    return report(sweep)
+
+
+def _figures(options: dict[str, Any]) -> int:
+    from optima_lab.experiments.sweep import Sweep
+    from optima_lab.report.draw import NOTEBOOKS, draw, report
+
+    sweep = Sweep(**_plan(options))
+    require(NOTEBOOKS)
+    _join()
+    sweep.train()
+    try:
+        draw(sweep, expand(options["figures"]))
+    except Exception:
+        report(sweep)
+        raise
+    return report(sweep)
+
+
+def _claims(options: dict[str, Any]) -> int:
+    from optima_lab.report.claims.run import BY_TASK, OVER_TASKS, run_claims
+
+    plan = _plan(options)
+    require([*BY_TASK, *OVER_TASKS])
+    _join()
+    return run_claims(plan, expand(options["figures"]))
+
+
+def _lessons(options: dict[str, Any]) -> int:
+    failed, gallery = execute_lessons(expand(options["figures"]))
+    for line in failed:
+        print(f"error: {line}", file=sys.stderr)
+    print(f"gallery: {gallery}")
+    return 1 if failed else 0
+
+
+def _table(options: dict[str, Any]) -> int:
+    from optima_lab.experiments import records
+    from optima_lab.experiments.run import open_experiments
+    from optima_lab.report.tables import results as tables
+
+    tasks = _plan(options)["tasks"]
+    experiments = [
+        e for e in open_experiments(options["runs"]) if e.task in tasks and e.config.preset == options["preset"]
+    ]
+    if not experiments:
+        raise OptimaError(f"no {options['preset']} experiment is recorded below {options['runs']!r}; train one first")
+    print(tables.text(tables.results(records.read_runs(experiments), experiments)))
+    return 0
+
+
+def _instrument(options: dict[str, Any]) -> int:
+    from optima_lab.report.claims.instrument import report
+
+    plan = _plan(options)
+    found = report(plan["tasks"], plan["preset"], expand(plan["runs"]), plan["data"], **plan["changes"])
+    print(*found, sep="\n")
+    return 0
+
+
+def _parameters(options: dict[str, Any]) -> int:
+    plan = _plan(options)
+    config = preset(plan["tasks"][0], plan["preset"], data=plan["data"], **plan["changes"])
+    values = flat(config)
+    for name, text in about().items():
+        print(f"{name:24}{values[name]!s:>12}  {text}")
+    return 0
+
+
+def _sizes(_: dict[str, Any]) -> int:
+    from optima_lab.coca.parameter_counts import table
+
+    print(table())
+    return 0
+
+
+def _speed(options: dict[str, Any]) -> int:
+    from optima_lab.experiments.inference_speed import Timing, run, table
+
+    batch, repeats, pixels = (int(cast(int, options[name], name)) for name in ("batch", "repeats", "pixels"))
+    print(table(run(Timing(batch, repeats, pixels), expand(options["runs"]))))
+    return 0
+
+
+def _status(options: dict[str, Any]) -> int:
+    from optima_lab.experiments.manage import report
+
+    print(*report(expand(options["runs"])), sep="\n")
+    return 0
+
+
+def _clean(options: dict[str, Any]) -> int:
+    from optima_lab.experiments.manage import clean
+
+    print(*clean(expand(options["runs"]), options["what"], None if options["yes"] else _ask), sep="\n")
+    return 0
+
+
+def _ask(question: str) -> str:
+    try:
+        return input(question)
+    except EOFError:  # nobody is there to answer
+        return ""
+
+
+def _rerun(options: dict[str, Any]) -> int:
+    from optima_lab.experiments.reproduce import rerun
+
+    _join()
+    found = rerun(expand(options["folder"]), expand(options["runs"]))
+    print(f"{found.folder}: {', '.join(found.only)}")
+    return 0
+
+
+def _predict(options: dict[str, Any]) -> int:
+    from optima_lab.experiments.predict import predict_split
+
+    batch = int(cast(int, options["batch"], "batch"))
+    folder, data, out = (expand(options[name]) for name in ("folder", "data", "out"))
+    print(f"{out}: {predict_split(folder, data, out, options['split'], batch)} answers")
+    return 0
+
+
+def _export(options: dict[str, Any]) -> int:
+    from optima_lab.experiments.export import export
+
+    print(export(expand(options["folder"]), expand(options["out"])))
+    return 0
+
+
+COMMANDS = {
+    "figures": _figures,
+    "claims": _claims,
+    "lessons": _lessons,
+    "train": _train,
+    "table": _table,
+    "instrument": _instrument,
+    "parameters": _parameters,
+    "sizes": _sizes,
+    "speed": _speed,
+    "status": _status,
+    "clean": _clean,
+    "rerun": _rerun,
+    "predict": _predict,
+    "export": _export,
+}

@@ -1,0 +1,101 @@
+"""SNLI-VE of the study world: hypotheses with quantifiers and comparisons, which hidden objects may leave open.
+
+Truth is three-valued: counts are known up to the objects that could be meant. An object whose shape is under a box, or
+whose colour is under grey paint, may be anything there, independently of all others; so bounds decide exactly.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import permutations
+
+from optima_lab.data.synthetic.grammar import Form, Said, Truth, a, fits, some
+from optima_lab.data.synthetic.scene import Object, Scene
+from optima_lab.data.synthetic.statements import LABEL
+from optima_lab.data.synthetic.study.questions import ATTRIBUTES, named
+from optima_lab.data.synthetic.study.scenes import COLOURS, SHAPES
+
+NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
+
+
+def _hypothesis(text: str, truth: Truth) -> Said:
+    return Said(text, LABEL[truth], tuple(LABEL.values()))
+
+
+def bounds(things: Iterable[Object], attribute: str, value: str) -> tuple[int, int]:
+    """Least and largest number of things that have this shape (or colour)."""
+    found = [fits(thing, **{attribute: value}) for thing in things]
+    return sum(fit is True for fit in found), sum(fit is not False for fit in found)
+
+
+def within(low: int, high: int, least: int, most: int) -> Truth:
+    """Whether a number known to lie in low..high lies in least..most."""
+    if least <= low and high <= most:
+        return True
+    return None if low <= most and least <= high else False
+
+
+def negated(truth: Truth) -> Truth:
+    """Not true, not false, or still open."""
+    return None if truth is None else not truth
+
+
+def both(one: Truth, other: Truth) -> Truth:
+    """Whether both hold, where what leaves one open says nothing about the other."""
+    if False in (one, other):
+        return False
+    return None if None in (one, other) else True
+
+
+def number_hypotheses(scene: Scene) -> Iterator[Said]:
+    """At least, exactly, or at most two stars (or red things)."""
+    for attribute, values in ATTRIBUTES.items():
+        for value in values:
+            low, high = bounds(scene.things, attribute, value)
+            for number in (2, 3):
+                what = f"{NUMBERS[number]} {named(attribute, value)}"
+                yield _hypothesis(f"at least {what}", within(low, high, number, 9))
+                yield _hypothesis(f"exactly {what}", within(low, high, number, number))
+                yield _hypothesis(f"fewer than {what}", within(low, high, 0, number - 1))
+
+
+def compare_hypotheses(scene: Scene) -> Iterator[Said]:
+    """More red than blue things: a hidden one may be either, or neither."""
+    for attribute, values in ATTRIBUTES.items():
+        shown = [value for value in values if bounds(scene.things, attribute, value)[0]]
+        for first, second in permutations(shown, 2):
+            one, other = bounds(scene.things, attribute, first), bounds(scene.things, attribute, second)
+            open_things = one[1] - one[0]  # the same objects may be the other
+            difference = one[0] - other[0]
+            truth = within(difference - open_things, difference + open_things, 1, 9)
+            text = f"more {named(attribute, first)} than {named(attribute, second)}"
+            yield _hypothesis(text, truth)
+
+
+def every_hypotheses(scene: Scene) -> Iterator[Said]:
+    """Every star is red, no star is red, some star is not: where a star is seen."""
+    for shape in SHAPES:
+        if bounds(scene.things, "shape", shape)[0] == 0:
+            continue
+        for colour in COLOURS:
+            exception = some(both(fits(t, shape), negated(fits(t, "", colour))) for t in scene.things)
+            example = some(fits(t, shape, colour) for t in scene.things)
+            yield _hypothesis(f"every {shape} is {colour}", negated(exception))
+            yield _hypothesis(f"some {shape} is not {colour}", exception)
+            yield _hypothesis(f"no {shape} is {colour}", negated(example))
+
+
+def pair_hypotheses(scene: Scene) -> Iterator[Said]:
+    """A red star, and not a star and something red."""
+    for shape in SHAPES:
+        for colour in COLOURS:
+            truth = some(fits(thing, shape, colour) for thing in scene.things)
+            yield _hypothesis(f"there is {a(colour)} {shape}", truth)
+
+
+def hypotheses(depth: float) -> tuple[Form, ...]:
+    """All forms; `depth` weighs those over all objects."""
+    return (
+        Form("pair", 3, pair_hypotheses),
+        Form("number", 1, number_hypotheses),
+        Form("every", 0.5 * depth, every_hypotheses),
+        Form("compare", 0.5 * depth, compare_hypotheses),
+    )

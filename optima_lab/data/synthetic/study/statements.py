@@ -1,0 +1,87 @@
+"""NLVR2 of the study world: statements that count, compare and quantify over both pictures.
+
+Each can be told from one number a picture, added up: the paper's head is linear over both pictures' features, so
+"exactly one of the pictures" would be out of its reach whatever the encoders learn (as in `synthetic.statements`).
+"""
+
+from collections.abc import Iterator
+from itertools import permutations
+
+from optima_lab.data.synthetic.grammar import Form, Said
+from optima_lab.data.synthetic.scene import Scene
+from optima_lab.data.synthetic.study.hypotheses import NUMBERS
+from optima_lab.data.synthetic.study.questions import ATTRIBUTES, count, named
+from optima_lab.data.synthetic.study.scenes import COLOURS
+
+
+def _statement(text: str, truth: bool) -> Said:
+    return Said(text, str(truth), ("True", "False"))
+
+
+def _shown(left: Scene, right: Scene, attribute: str) -> list[str]:
+    return list(dict.fromkeys(getattr(thing, attribute) for thing in (*left.things, *right.things)))
+
+
+def total_statements(left: Scene, right: Scene) -> Iterator[Said]:
+    """At least three stars in both pictures together."""
+    things = (*left.things, *right.things)
+    for attribute in ATTRIBUTES:
+        for value in _shown(left, right, attribute):
+            total = count(things, attribute, value)
+            for number in (2, 3, 4):
+                text = f"at least {NUMBERS[number]} {named(attribute, value)} in all"
+                yield _statement(text, total >= number)
+
+
+def side_statements(left: Scene, right: Scene) -> Iterator[Said]:
+    """More stars in one picture than in the other."""
+    for attribute in ATTRIBUTES:
+        for value in _shown(left, right, attribute):
+            counts = count(left.things, attribute, value), count(right.things, attribute, value)
+            what = named(attribute, value)
+            yield _statement(f"more {what} on the left", counts[0] > counts[1])
+            yield _statement(f"more {what} on the right", counts[0] < counts[1])
+
+
+def across_statements(left: Scene, right: Scene) -> Iterator[Said]:
+    """More stars in both pictures together than hearts."""
+    things = (*left.things, *right.things)
+    for attribute in ATTRIBUTES:
+        for first, second in permutations(_shown(left, right, attribute), 2):
+            more = count(things, attribute, first) > count(things, attribute, second)
+            text = f"more {named(attribute, first)} than {named(attribute, second)} in all"
+            yield _statement(text, more)
+
+
+def every_statements(left: Scene, right: Scene) -> Iterator[Said]:
+    """Every star of both pictures is red, or none is: where there is a star."""
+    things = (*left.things, *right.things)
+    for shape in _shown(left, right, "shape"):
+        colours = {thing.colour for thing in things if thing.shape == shape}
+        for colour in COLOURS:
+            yield _statement(f"no {shape} is {colour}", colour not in colours)
+            if colour in colours:
+                yield _statement(f"every {shape} is {colour}", colours == {colour})
+
+
+def both_statements(left: Scene, right: Scene) -> Iterator[Said]:
+    """A red star in both pictures, or in at least one."""
+    looks = [{(thing.colour, thing.shape) for thing in scene.things} for scene in (left, right)]
+    for colour, shape in sorted(looks[0] | looks[1]):
+        number = sum((colour, shape) in look for look in looks)
+        yield _statement(f"a {colour} {shape} in both pictures", number == 2)
+    for colour in _shown(left, right, "colour"):
+        for shape in _shown(left, right, "shape"):
+            number = sum((colour, shape) in look for look in looks)
+            yield _statement(f"a {colour} {shape} in either picture", number > 0)
+
+
+def statements(depth: float) -> tuple[Form, ...]:
+    """All forms; `depth` weighs comparing and checking all."""
+    return (
+        Form("both", 3, both_statements),
+        Form("total", 1, total_statements),
+        Form("side", 1, side_statements),
+        Form("across", 0.5 * depth, across_statements),
+        Form("every", 0.5 * depth, every_statements),
+    )

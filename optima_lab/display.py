@@ -1,0 +1,126 @@
+"""How strategies, arms, policies and tasks are called, coloured and ordered, the same in every figure, table and page.
+
+Keys are what records hold: a strategy's name in run.json, an arm's label, a policy's and a task's key. What readers see
+is looked up here and is never a key.
+"""
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+
+from optima_lab.bandits.arms import LABELS
+from optima_lab.config import TASKS
+
+DAGGER = "†"  # after the name of a strategy whose student was stopped
+INK, FAINT = "#1a1a1a", "#5f5f5f"  # text and lines; small print
+OTHER = "#444444"  # strategies that have no colour of their own
+
+
+@dataclass(frozen=True)
+class Look:
+    """What something is called and how it is drawn; `label` '' is the key itself, `colour` as '#rrggbb'."""
+
+    colour: str = OTHER
+    dash: str = "-"
+    hatch: str = ""
+    marker: str = "o"
+    label: str = ""
+
+
+# By strategy, in the order of every figure and table. Any two of the arms, OPTIMA and Random stay at least 20 CIELAB
+# units apart under simulated deuteranopia, protanopia and tritanopia; an arm's marker repeats what its colour says.
+STRATEGIES: Mapping[str, Look] = {
+    "None": Look("#dddddd", "--", "xx", label="no distillation"),
+    "KL only": Look("#b8b8b8", "-.", "...", label="KL only (logits)"),
+    "DIDE": Look("#b8b8b8", ":", "++", label="DIDE (cross-modal attention)"),
+    "Img": Look("#006bff", marker="o"),
+    "Txt": Look("#ff9c00", marker="s"),
+    "Multi": Look("#2a7b41", marker="^"),
+    "Img+Txt": Look("#661100", marker="D"),
+    "Img+Multi": Look("#56b4e9", marker="v"),
+    "Txt+Multi": Look("#90549f", marker="P"),
+    "Img+Txt+Multi": Look("#332288", marker="X", label="Img+Txt+Multi (LWD)"),
+    "Random": Look("#7a7a7a", ":"),
+    "OPTIMA": Look("#d55e00"),
+    "OPTIMA simple mean": Look("#d55e00", ":", "\\\\\\"),  # the same sampler: told apart by hatch and dashes
+    "OPTIMA calibrated": Look("#d55e00", "--", "///"),
+}
+TEACHER = Look("#000000", "-.", label="teacher")
+# By policy, for figures of simulated bandits: a hue for its family, a dash within it.
+POLICIES: Mapping[str, Look] = {
+    "optima": Look("#d55e00", label="OPTIMA"),
+    "optima_calibrated": Look("#d55e00", "--", label="OPTIMA calibrated"),
+    "optima_mean": Look("#d55e00", ":", label="OPTIMA simple mean"),
+    "gaussian_dts": Look("#0072b2", label="discounted Thompson"),
+    "gaussian_swts": Look("#0072b2", "--", label="sliding-window Thompson"),
+    "kalman_ts": Look("#007a5a", label="Kalman Thompson"),
+    "shared_ts": Look("#007a5a", "--", label="shared Thompson"),
+    "linear_ts": Look("#007a5a", ":", label="linear Thompson"),
+    "beta_ts": Look("#b8860b", label="Beta Thompson"),
+    "beta_dts": Look("#b8860b", "--", label="discounted Beta Thompson"),
+    "beta_swts": Look("#b8860b", ":", label="sliding-window Beta Thompson"),
+    "discounted_ucb": Look("#cc79a7", label="discounted UCB"),
+    "sliding_ucb": Look("#cc79a7", "--", label="sliding-window UCB"),
+    "cusum_ucb": Look("#661100", label="CUSUM-UCB"),
+    "glr_klucb": Look("#661100", "--", label="GLR-klUCB"),
+    "exp3s": Look("#56b4e9", label="Exp3.S"),
+    "epsilon_greedy": Look("#6b7a00", label="ε-greedy, ε = 0.1"),
+    "softmax": Look("#6b7a00", "--", label="softmax"),
+    "random": Look("#7a7a7a", ":", label="random"),
+    "fixed": Look("#000000", ":", label="one fixed arm"),
+    "oracle": Look("#000000", label="oracle"),
+}
+# For lines that are no policy's, by position.
+SPARE = tuple(
+    Look(colour, dash)
+    for colour, dash in (
+        *(("#0072b2", "-"), ("#d55e00", "--"), ("#007a5a", "-."), ("#cc79a7", ":")),
+        *(("#661100", "-"), ("#b8860b", "--")),
+    )
+)
+
+
+def look(strategy: str) -> Look:
+    """How a strategy or a single arm is drawn; one without a look of its own is dark grey."""
+    return STRATEGIES.get(strategy, Look())
+
+
+def colour(strategy: str) -> str:
+    """The colour of a strategy or arm as '#rrggbb'."""
+    return look(strategy).colour
+
+
+def arm_colour(arm: int) -> str:
+    """The colour of an arm by its number; the first seven are those of the paper's arms everywhere."""
+    return colour(LABELS[arm % len(LABELS)])
+
+
+def policy_look(name: str, position: int = 0) -> Look:
+    """How a policy is drawn; a name that is no policy's gets a spare look by its position."""
+    return POLICIES.get(name, SPARE[position % len(SPARE)])
+
+
+def called(strategy: str, stopped: Container[str] = ()) -> str:
+    """What a strategy is called in figures and tables; those in `stopped` carry a dagger, explained below them."""
+    return (look(strategy).label or strategy) + (f" {DAGGER}" if strategy in stopped else "")
+
+
+def in_order(strategies: Iterable[str]) -> list[str]:
+    """Strategies in the order of every figure and table; unknown ones come last, by name."""
+    order = list(STRATEGIES)
+    return sorted(set(strategies), key=lambda name: (order.index(name) if name in order else len(order), name))
+
+
+def task_title(task: str) -> str:
+    """'COCO Caption' of 'coco'; the key itself of a task that is none of ours."""
+    return TASKS[task].title if task in TASKS else task
+
+
+def task_metric(task: str) -> str:
+    """The name and unit of a task's score: 'CIDEr × 100'."""
+    return TASKS[task].metric if task in TASKS else "score (%)"
+
+
+def tasks_in_order(tasks: Iterable[str]) -> list[str]:
+    """Tasks in the order of every table; unknown ones come last, by name."""
+    order = list(TASKS)
+    return sorted(set(tasks), key=lambda name: (order.index(name) if name in order else len(order), name))

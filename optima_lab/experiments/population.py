@@ -1,0 +1,212 @@
+"""From a configuration to finished runs: one population of students, taught, evaluated and recorded."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from optima_lab.coca.grids import require_same_tokens
+from optima_lab.coca.model import TaskModel, build, coca_config, for_task, student_config
+from optima_lab.config import Config
+from optima_lab.data.datasets import TaskData, locate
+from optima_lab.data.synthetic.write import write_world
+from optima_lab.distill import parallel
+from optima_lab.distill.checkpoint import Checkpointer, Pupils
+from optima_lab.distill.parallel import device
+from optima_lab.distill.seeds import derive_seed
+from optima_lab.distill.strategies import OWN, Strategy
+from optima_lab.distill.student import Student, make_student
+from optima_lab.distill.trainer import distill
+from optima_lab.experiments.code_fingerprint import code_fingerprint
+from optima_lab.experiments.experiment import Experiment
+from optima_lab.experiments.ids import content_hash
+from optima_lab.experiments.records import Writer, read_lines, write_json
+from optima_lab.experiments.teachers import TeacherCache, evaluation_rows, load_model, save_model
+from optima_lab.experiments.tensorboard import show
+from optima_lab.files import drop_parts
+from optima_lab.parameters import flat
+from optima_lab.progress import progress
+from optima_lab.tasks.distillation import CoCaDistillation
+from optima_lab.tasks.metrics import evaluate
+from optima_lab.tasks.recipes import new_student
+
+
+def write_data(config: Config, runs: Path) -> None:
+    """Write the task's part of the embedded world, where that is asked for and missing."""
+    source = locate(config, runs)
+    if source.world is not None:
+        write_world(source.folder, source.world, (config.task,))
+
+
+def pretrain_teacher(config: Config, runs: Path) -> None:
+    """Pre-train the teacher that all tasks share, where it is missing."""
+    if not config.pretraining.teacher_weights:
+        TeacherCache(config, locate(config, runs)).make_pretrained("teacher")
+
+
+def pretrain_base(configs: Sequence[Config], runs: Path) -> None:
+    """The same for what students start from, and then what teachers are compared with, which needs no teacher.
+
+    Together about as long as the teacher's pre-training, so that neither of two workers waits.
+    """
+    for config in configs:
+        shop = TeacherCache(config, locate(config, runs))
+        if not config.pretraining.base_weights:
+            shop.make_pretrained("base")
+        shop.baselines()
+
+
+def teach(config: Config, runs: Path) -> None:
+    """Fine-tune the task's teacher, where that is missing."""
+    TeacherCache(config, locate(config, runs)).make_teacher()
+
+
+def agreed(missing: Sequence[Strategy]) -> Sequence[Strategy]:
+    """Those that the first of torchrun's processes found missing: all train the same, or none anything."""
+    parallel.init_process_group()
+    return parallel.broadcast(missing)
+
+
+def train_population(
+    config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy], assistant: Experiment | None = None
+) -> None:
+    """Train the students of `strategies` together and leave their records below `folder`.
+
+    Their teacher is the task's, or the one student of `assistant`. Under torchrun all its processes come here; each
+    learns from its part of every batch, the first one writes.
+    """
+    shop = TeacherCache(config, locate(config, runs))
+    small, large = student_config(config, shop.vocabulary), coca_config(config, "teacher", shop.vocabulary)
+    require_same_tokens(small, large, config)
+    base = shop.pretrained("base")
+    teacher, facts = shop.teacher()
+    facts |= shop.baselines()
+    if assistant is not None:
+        teacher, facts = _taught(assistant, shop), {**facts, "assistant": {"experiment": assistant.id}}
+    first = parallel.rank() == 0
+    if first:
+        write_json(folder / "experiment.json", {**_about(config, shop), **facts})
+    models = [new_student(config, base, shop.data, derive_seed(config.seed, 0)) for _ in strategies]
+    task = CoCaDistillation(config, teacher, models[0], shop.data)
+    shapes = [task.shapes(model) for model in (models[0], teacher)]
+    students = [make_student(config, each, model, *shapes) for each, model in zip(strategies, models, strict=True)]
+    keeper = Checkpointer(folder / f"resume-{content_hash(*sorted(s.id for s in strategies))}.pt", code_fingerprint())
+    done = keeper.restore(
+        {"students": Pupils(students)}, lambda step: all(_recorded(folder / s.id, step) for s in strategies)
+    )
+    parallel.barrier()  # until everyone knows where to go on: the first now cuts the records there
+    with shop.stages.stage("students"), ExitStack() as stack:
+        abouts = [(folder / s.id, _run_about(config, s)) for s in strategies] if first else []
+        writers = [stack.enter_context(Writer(place, about, done)) for place, about in abouts]
+        _train(config, task, students, models, writers, keeper, done)
+    if first:
+        drop_parts(folder)
+        write_json(folder / "seconds.json", {k: round(v, 1) for k, v in shop.stages.seconds.items()})
+    for student, writer in zip(students, writers, strict=False):
+        save_model(student.model, writer.folder / "student.safetensors")
+    for student, writer in zip(students, writers, strict=False):  # last: what is done is not looked at again
+        write_json(writer.folder / "done.json", {"steps": config.training.steps, "stopped": student.stopped})
+    if first:
+        keeper.drop()
+    parallel.barrier()
+
+
+def _recorded(folder: Path, step: int) -> bool:
+    """Whether a run's records reach so far."""
+    lines = read_lines(folder / "steps.jsonl")
+    return len(lines) >= step and lines[step - 1]["step"] == step
+
+
+def _taught(assistant: Experiment, shop: TeacherCache) -> TaskModel:
+    """The one student of an experiment, as a teacher."""
+    shape = student_config(assistant.config, shop.vocabulary)
+    model = for_task(build(shape, 0), shape, shop.data.task.pictures, len(shop.data.classes), 0)
+    load_model(model, assistant.folder / assistant.only[0] / "student.safetensors")
+    return model.to(device()).eval().requires_grad_(False)
+
+
+def _train(
+    config: Config,
+    task: CoCaDistillation,
+    students: Sequence[Student],
+    models: Sequence[TaskModel],
+    writers: Sequence[Writer],
+    keeper: Checkpointer,
+    done: int,
+) -> None:
+    """The rounds after `done` steps; records reach the disk before the state that has them behind it.
+
+    Without writers (a process that only helps) nothing is evaluated or written.
+    """
+    data = task.data
+    when = evaluation_steps(config)
+    about = f"{data.task.title}: {len(students)} students, seed {config.seed}, rounds"
+    rounds = distill(config, task, students, done)
+    for step, taken in progress(rounds, about, total=config.rounds, done=done // config.distillation.round_steps):
+        if not writers:
+            continue
+        found = evaluation_records(config, task.teacher, models, data, step) if step in when else [[] for _ in students]
+        for writer, (rounds, steps), evals in zip(writers, taken, found, strict=True):
+            writer.append("rounds", rounds)
+            writer.append("steps", steps)
+            writer.append("evals", evals)
+            writer.flush()
+            show(writer.folder, rounds, steps, evals)
+        if step < config.training.steps and all(student.ends(step) for student in students):
+            keeper.keep(step, {"students": Pupils(students)})
+
+
+def evaluation_steps(config: Config) -> set[int]:
+    """The ends of `config.evaluation.evaluations` evenly spaced rounds, the last one among them."""
+    rounds = {
+        round(config.rounds * n / config.evaluation.evaluations) for n in range(1, config.evaluation.evaluations + 1)
+    } - {0}
+    return {number * config.distillation.round_steps for number in rounds}
+
+
+def evaluation_records(
+    config: Config, teacher: TaskModel, models: Sequence[TaskModel], data: TaskData, step: int
+) -> list[list[dict[str, Any]]]:
+    """Each model's lines for evals.jsonl: on dev, and after the last step on all of dev and test.
+
+    Nothing before the end has seen the test split.
+    """
+    last = step == config.training.steps
+    lines: list[list[dict[str, Any]]] = [[] for _ in models]
+    for name, split in (("dev", data.dev), ("test", data.test)) if last else (("dev", data.dev),):
+        rows = evaluation_rows(data, split, 0 if last else config.evaluation.eval_examples)
+        for line, result in zip(
+            lines, evaluate(models, teacher, data, split, rows, config.evaluation.eval_batch), strict=True
+        ):
+            known = {"step": step, "round": step // config.distillation.round_steps, "split": name}
+            line += [{**known, "metric": metric, "value": value} for metric, value in result.metrics().items()]
+    return lines
+
+
+def _about(config: Config, shop: TeacherCache) -> dict[str, Any]:
+    data = shop.data
+    skipped = [reason for split in (data.train, data.dev, data.test) for reason in split.skipped]
+    return {
+        "config": flat(config),
+        "code": code_fingerprint(),
+        "data": str(shop.source.folder),
+        "data_fingerprint": shop.source.fingerprint,
+        "counts": {split.name: len(split.first_rows()) for split in (data.train, data.dev, data.test)},
+        "classes": len(data.classes),
+        "skipped": {"count": len(skipped), "first": skipped[:10]},
+        "versions": {name: version(name) for name in ("torch", "open_clip_torch", "numpy", "timm")},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+def _run_about(config: Config, strategy: Strategy) -> dict[str, Any]:
+    own = strategy.configure(config)
+    about = {
+        "strategy": strategy.name,
+        "code": code_fingerprint(),
+        **{k: getattr(strategy, k) for k in ("text", "arm", "policy", "parameters", "reward")},
+    }
+    return {**about, **{name: getattr(own.distillation, name) for name in OWN}, "config": flat(own)}

@@ -1,0 +1,233 @@
+"""What a run leaves on disk, and reading it back as frames: the only thing views look at.
+
+`<runs>/<task>/<experiment id>/experiment.json` and, for each strategy, `<strategy id>/` with `run.json`, `steps.jsonl`,
+`rounds.jsonl`, `evals.jsonl`, `student.safetensors` and, once all is there, `done.json`.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optima_lab.errors import RecordError
+from optima_lab.experiments.code_fingerprint import code_fingerprint
+from optima_lab.experiments.experiment import RecordFolder
+from optima_lab.experiments.schema import VECTORS, check_ended, check_line, check_run, check_whole
+from optima_lab.files import expand, json_text, write_text
+
+LINES = ("steps", "rounds", "evals")
+SETTINGS = ("decay", "initial_plays", "round_steps", "attention", "decoder_attention", "alpha_kl")
+
+
+class Writer:
+    """Appends one run's records, flushed to disk after every round; closing the files is the caller's `with`.
+
+    A run that goes on after `done` steps keeps its records up to there; later ones will be written again.
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, Any], done: int = 0) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "run.json", about)
+        for name in LINES:
+            _cut(folder / f"{name}.jsonl", done)
+        self._files = {name: (folder / f"{name}.jsonl").open("a", encoding="utf-8") for name in LINES}
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def append(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Add records to 'steps', 'rounds' or 'evals', one JSON line each."""
+        self._files[name].writelines(json_text(record) + "\n" for record in records)
+
+    def flush(self) -> None:
+        """Hand everything over to the disk: what was appended survives a crash."""
+        for file in self._files.values():
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _cut(path: Path, done: int) -> None:
+    """Leave the records of the first `done` steps, whole or not at all."""
+    kept = [record for record in read_lines(path) if record["step"] <= done] if done else []
+    write_text(path, "".join(json_text(record) + "\n" for record in kept), durable=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a small JSON file whole or not at all; numbers that are not finite become null.
+
+    Raises RecordError where it cannot be written.
+    """
+    write_text(path, json_text(content, indent=1, ensure_ascii=False) + "\n", durable=True)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises RecordError naming it where it is missing or broken."""
+    try:
+        return json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path} must be JSON: {error}") from None
+
+
+def _text(path: Path, errors: str = "strict") -> str:
+    """The text of a file that is no link and no pipe: what a stranger's folder points at is not ours to read."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise RecordError(f"{path} must be a file of its own, got a link or something else")
+    try:
+        return path.read_text(encoding="utf-8", errors=errors)
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_speed(path: str | Path) -> dict[str, Any]:
+    """What `python -m optima_lab speed` measured; empty where it has not run.
+
+    Raises RecordError where the file is no such record.
+    """
+    path = expand(path)
+    known = read_json(path) if path.exists() else {}
+    models = known.get("models", {}) if isinstance(known, dict) else None
+    if not isinstance(models, dict) or not all(_are_seconds(each) for each in models.values()):
+        raise RecordError(f"{path} must hold lists of seconds by model under 'models'")
+    return known
+
+
+def _are_seconds(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, int | float) and value > 0 for value in values)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a .jsonl file; a half-written last line (a run that was killed) is left out.
+
+    Raises RecordError for a broken line elsewhere. A file that does not exist has no records.
+    """
+    if not path.exists() and not path.is_symlink():
+        return []
+    lines = _text(path, "replace").split("\n")
+    records = []
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("not an object")
+            check_line(record, path.stem)
+            records.append(record)
+        except (ValueError, RecursionError) as error:
+            if number == len(lines):  # no newline after it: never finished
+                break
+            raise RecordError(f"{path}:{number} must be a JSON object: {error}") from None
+    return records
+
+
+def read_rounds(experiments: Sequence[RecordFolder]) -> pd.DataFrame:
+    """One row a round; `draws`, `mean_*` and `plays_*` are arrays of length 7, or None.
+
+    `policy` and `parameters` are the run's own, the same in all of its rows: what its posteriors are rebuilt from.
+    """
+    return _frame(experiments, "rounds", ("policy", "parameters"))
+
+
+def read_steps(experiments: Sequence[RecordFolder]) -> pd.DataFrame:
+    """One row an optimizer step: its losses and learning rate."""
+    return _frame(experiments, "steps")
+
+
+def read_evals(experiments: Sequence[RecordFolder]) -> pd.DataFrame:
+    """One row an evaluation: step, round, split, metric ('score', 'prediction_loss', 'kl') and value."""
+    return _frame(experiments, "evals")
+
+
+def read_runs(experiments: Sequence[RecordFolder]) -> pd.DataFrame:
+    """One row a run: task, experiment, seed, strategy, arm, last scores, steps so far, whether done, why stopped (''
+    for one that was not), and its settings.
+
+    `record_version` is that of `experiments.ids`; 0 where a run does not say it. Settings (policy, reward and
+    `SETTINGS`) are the strategy's own where it has them, else its configuration's; `own`
+    maps those that differ from the configuration's to their values.
+    """
+    rows = []
+    for known, folder, about in _folders(experiments):
+        population = folder.parent / "experiment.json"
+        whole = read_json(population).get("config", {}) if population.exists() else {}
+        evals = [e for e in _lines(folder, "evals") if e["metric"] == "score" and e["value"] is not None]
+        last = {e["split"]: e["value"] for e in evals}
+        rounds = _lines(folder, "rounds")
+        scores = {f"score_{split}": last.get(split, float("nan")) for split in ("test", "dev")}
+        steps = rounds[-1]["step"] if rounds else 0
+        done = (folder / "done.json").exists()
+        made = {"done": done, "record_version": about.get("record_version", 0)}
+        rows.append({**known, "arm": about.get("arm", ""), **scores, "steps": steps, **made, **_settings(about, whole)})
+    columns = ["task", "experiment", "seed", "strategy", "arm", "score_test", "score_dev", "steps", "done", "stopped"]
+    return pd.DataFrame(rows, columns=[*columns, "record_version", "policy", "reward", *SETTINGS, "own"])
+
+
+def _settings(about: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """How a run's arms were chosen and what was matched; None where it is not recorded.
+
+    `about` is the run, whose configuration has its own P, attention and weights already; `whole` is the population's
+    configuration, where γ and T0 are those of whoever trained last.
+    """
+    usual = {"reward": "all", **{name: about.get("config", {}).get(name) for name in SETTINGS}}
+    given = {**about.get("parameters", {}), **about}
+    found = {name: value if given.get(name) is None else given[name] for name, value in usual.items()}
+    usual |= {name: whole[name] for name in SETTINGS if name in whole and name not in about.get("parameters", {})}
+    own = {name: found[name] for name, value in usual.items() if value is not None and found[name] != value}
+    return {"policy": about.get("policy", ""), **found, "own": own}
+
+
+def _folders(experiments: Sequence[RecordFolder]) -> Iterable[tuple[dict[str, Any], Path, Mapping[str, Any]]]:
+    for each in experiments:
+        for name in each.only:
+            folder = each.folder / name
+            if folder.is_symlink():
+                raise RecordError(f"{folder} must be a folder of its own, got a link")
+            if (folder / "run.json").exists():
+                about = check_run(read_json(folder / "run.json"), folder / "run.json")
+                known = {"task": each.task, "experiment": each.id, "seed": each.seed, "strategy": about["strategy"]}
+                yield {**known, "stopped": why_stopped(folder)}, folder, about
+
+
+def of_other_code(folders: Iterable[Path]) -> list[Path]:
+    """Those of these runs, by folder, that have ended and that other code made than this, or code that is not known."""
+    ended = [folder / "run.json" for folder in folders if (folder / "done.json").exists()]
+    told = {path.parent: check_run(read_json(path), path).get("code") for path in ended if path.exists()}
+    return [folder for folder, code in told.items() if code != code_fingerprint()]
+
+
+def why_stopped(folder: Path) -> str:
+    """Where the numbers of a run went wrong: 'round 12: train loss: …'; '' for a run that did not stop, or not yet."""
+    path = folder / "done.json"
+    return check_ended(read_json(path), path) if path.exists() else ""
+
+
+def _frame(experiments: Sequence[RecordFolder], name: str, of_run: Sequence[str] = ()) -> pd.DataFrame:
+    rows = [
+        {**known, **record, **known, **{key: about.get(key) for key in of_run}}
+        # known first and last: a record decides neither order nor who it belongs to
+        for known, folder, about in _folders(experiments)
+        for record in _lines(folder, name)
+    ]
+    frame = pd.DataFrame(rows)
+    for column in set(VECTORS) & set(frame.columns):
+        arrays = [None if _is_missing(value) else np.array(value, dtype=float) for value in frame[column]]
+        frame[column] = pd.Series(arrays, index=frame.index, dtype=object)
+    return frame
+
+
+def _lines(folder: Path, name: str) -> list[Mapping[str, Any]]:
+    path = folder / f"{name}.jsonl"
+    return [check_whole(record, name, path) for record in read_lines(path)]
+
+
+def _is_missing(value: Any) -> bool:
+    return not isinstance(value, list)

@@ -1,0 +1,62 @@
+"""Doing a run again from nothing but its folder: the configuration and the strategies are all in its records."""
+
+from pathlib import Path
+from typing import Any
+
+from optima_lab.config import Config
+from optima_lab.distill.strategies import parse_strategy
+from optima_lab.errors import ConfigError, RecordError
+from optima_lab.experiments.code_fingerprint import tell_other_code
+from optima_lab.experiments.records import of_other_code, read_json
+from optima_lab.experiments.run import Experiment, run_seed
+from optima_lab.experiments.schema import check_run, check_summary, recorded_config
+from optima_lab.files import expand
+
+
+def rerun(folder: Path, runs: Path) -> Experiment:
+    """Train what `folder` (an experiment, or one run of it) holds once more, with its records below other `runs`.
+
+    On the same machine, with the same code, the records are the same. Raises RecordError where the folder does not say
+    what it was, and ConfigError where its data are no longer those, or `runs` is where it lies.
+    """
+    folder, runs = expand(folder), expand(runs)
+    one = (folder / "run.json").exists() and not (folder / "experiment.json").exists()
+    experiment = folder.parent if one else folder
+    path = experiment / "experiment.json"
+    summary = check_summary(read_json(path), path)
+    config = recorded_config(path, summary)
+    if runs.resolve() == experiment.resolve().parents[1]:
+        raise ConfigError(f"runs must be another folder than the one that holds {folder}, got {str(runs)!r}")
+    _same_data(config, runs, summary)
+    begun = [folder] if one else sorted(each.parent for each in folder.glob("*/run.json"))
+    if not begun:
+        raise RecordError(f"{folder} must hold a run; it has no run.json")
+    tell_other_code(of_other_code(begun))
+    return run_seed(config, runs, [strategy_text(each, config) for each in begun])
+
+
+def _same_data(config: Config, runs: Path, summary: Any) -> None:
+    from optima_lab.data.datasets import locate
+
+    found, known = locate(config, runs).fingerprint, summary.get("data_fingerprint")
+    if found != known:
+        raise ConfigError(
+            f"data must be what the run saw ({known}), got {config.data.folder or 'the embedded world'}: {found}"
+        )
+
+
+def strategy_text(folder: Path, config: Config) -> str:
+    """What to write for the strategy of a run's folder: 'optima:reward=kl'.
+
+    Raises RecordError where its records do not say it, or something else than its name.
+    """
+    path = folder / "run.json"
+    text = check_run(read_json(path), path).get("text")
+    if not isinstance(text, str):
+        raise RecordError(f"{path} must hold the strategy's text: it is of another version; train it anew")
+    try:
+        if parse_strategy(text, config).id == folder.name:
+            return text
+    except ConfigError as error:
+        raise RecordError(f"{folder} must hold a strategy of this version: {error}") from None
+    raise RecordError(f"{folder} must hold the strategy that its name says; its run.json says {text!r}")

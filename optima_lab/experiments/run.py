@@ -1,0 +1,144 @@
+"""Task × preset × seeds → the runs that figures need. What is there is opened, what is missing is trained."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from optima_lab.config import Config
+from optima_lab.data.datasets import locate
+from optima_lab.distill.strategies import Strategy, parse_strategies
+from optima_lab.distill.torchrun import launch
+from optima_lab.errors import ConfigError, RecordError
+from optima_lab.experiments.code_fingerprint import tell_other_code
+from optima_lab.experiments.experiment import Experiment
+from optima_lab.experiments.ids import experiment_id
+from optima_lab.experiments.records import of_other_code, read_json
+from optima_lab.experiments.schema import check_summary, recorded_config
+from optima_lab.files import expand, locked
+from optima_lab.parameters import override
+from optima_lab.presets import preset as make_preset
+
+_NOT_CHANGES = ("task", "preset", "seeds", "data")
+
+
+def run(
+    task: str = "vqa",
+    preset: str = "laptop",
+    seeds: int = 1,
+    data: str = "",
+    runs: str = "runs",
+    strategies: str | Sequence[str] = "all",
+    changes: str = "",
+    **overrides: Any,
+) -> list[Experiment]:
+    """The experiments of a task for seeds 0 … seeds-1, each with all `strategies`; trains what is missing.
+
+    `overrides` are fields of `Config`; `changes` are the same as text, 'decay=0.9, round_steps=5', for notebooks.
+    Raises ConfigError for anything misnamed or out of range before training, and DataError or RecordError where files
+    are missing, broken or cannot be written.
+    """
+    configs = configurations(task, preset, seeds, data, **{**parse_changes(changes), **overrides})
+    return [run_seed(config, expand(runs), strategies) for config in configs]
+
+
+def configurations(task: str, preset: str, seeds: int, data: str = "", **overrides: Any) -> list[Config]:
+    """One configuration a seed, everything checked."""
+    if type(seeds) is not int or seeds < 1:
+        raise ConfigError(f"seeds must be a whole number of at least 1, got {seeds!r}")
+    config = make_preset(task, preset, data=str(data), **overrides)
+    return [override(config, {"seed": config.seed + number}) for number in range(seeds)]
+
+
+def parse_changes(text: str) -> dict[str, str]:
+    """{'decay': '0.9'} of 'decay=0.9'; names and types are checked where they are used."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise ConfigError(f"changes must be name=value between commas, got {name.strip()!r} in {text!r}")
+        if name.strip() in _NOT_CHANGES:
+            raise ConfigError(f"changes must not hold {name.strip()}, which is a parameter of its own; got {text!r}")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def pending(config: Config, runs: str | Path, strategies: str | Sequence[str] = "all") -> list[Strategy]:
+    """The strategies of an experiment that have no finished run yet."""
+    folder, chosen = _place(config, expand(runs), strategies)
+    return [strategy for strategy in chosen if not (folder / strategy.id / "done.json").exists()]
+
+
+def run_seed(config: Config, runs: Path, strategies: str | Sequence[str] = "all") -> Experiment:
+    """One experiment; only strategies without a finished run are trained, together, as one population.
+
+    Where a finished run was made by other code, that is said in one line.
+    """
+    missing = pending(config, runs, strategies)
+    folder, chosen = _place(config, runs, strategies)
+    torchrun = launch()
+    if missing or torchrun.world_size > 1:
+        from optima_lab.experiments.population import agreed, train_population
+
+        assistant = _assistant(config, runs) if config.distillation.assistant_layers else None
+        # The first of torchrun's processes holds the lock for all.
+        with _writable(folder), nullcontext() if torchrun.helps else locked(folder, f"{config.task}/{folder.name}"):
+            _refuse_links(folder)
+            missing = agreed(pending(config, runs, strategies))  # trained by others since?
+            if missing:
+                train_population(config, runs, folder, missing, assistant)
+    if not launch().helps:
+        tell_other_code(of_other_code(folder / strategy.id for strategy in chosen))
+    summary = check_summary(read_json(folder / "experiment.json"), folder / "experiment.json")
+    return Experiment(folder, tuple(s.id for s in chosen), config.seed, config, summary)
+
+
+def _assistant(config: Config, runs: Path) -> Experiment:
+    """First of two stages (A.4): a student of `assistant_layers`, distilled as an experiment of its own, teaches."""
+    first = {"student_layers": config.distillation.assistant_layers, "assistant_layers": "", "assistant": "optima"}
+    return run_seed(override(config, first), runs, config.distillation.assistant)
+
+
+def finished(config: Config, runs: str | Path, strategies: str | Sequence[str] = "all") -> list[Path]:
+    """The folders of an experiment's strategies that have a finished run."""
+    folder, chosen = _place(config, expand(runs), strategies)
+    return [folder / strategy.id for strategy in chosen if (folder / strategy.id / "done.json").exists()]
+
+
+def _place(config: Config, runs: Path, strategies: str | Sequence[str]) -> tuple[Path, tuple[Strategy, ...]]:
+    chosen = parse_strategies(strategies, config)
+    if config.distillation.assistant_layers and len(parse_strategies(config.distillation.assistant, config)) != 1:
+        raise ConfigError(f"assistant must be one strategy, got {config.distillation.assistant!r}")
+    return runs / config.task / experiment_id(config, locate(config, runs).fingerprint), chosen
+
+
+def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
+    """All experiments recorded below `runs`, with every strategy that has begun, ordered by task and folder."""
+    found = []
+    for path in sorted(expand(runs).glob("*/*/experiment.json")):
+        summary = check_summary(read_json(path), path)
+        config = recorded_config(path, summary)
+        only = tuple(sorted(p.parent.name for p in path.parent.glob("*/run.json")))
+        found.append(Experiment(path.parent, only, config.seed, config, summary))
+    tell_other_code(of_other_code(each.folder / name for each in found for name in each.only))
+    return found
+
+
+def _refuse_links(folder: Path) -> None:
+    """Nothing is written through a link: in a stranger's run folder it may lead to any file of ours."""
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            raise RecordError(f"{path} must be a file or folder of its own, got a link or a pipe; remove it")
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into one line; what is finished stays."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        where = error.filename or folder
+        raise RecordError(
+            f"records must be writable at {where}: {error.strerror}; nothing finished was changed"
+        ) from None

@@ -1,0 +1,135 @@
+"""What records must hold before they are believed: a run folder may come from a stranger, or from a disk that broke."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from optima_lab.config import Config
+from optima_lab.errors import ConfigError, RecordError, one_line
+from optima_lab.parameters import override, parameters
+
+NEEDED = {"steps": ("step",), "rounds": ("round", "step"), "evals": ("step", "split", "metric", "value")}
+VECTORS = ("draws", "mean_before", "mean_after", "plays_before", "plays_after")
+_MOST = 2**53  # whole numbers up to here are floats without loss
+_LONGEST = 1000  # characters of a name; numbers of a vector
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _MOST
+
+
+def _number(value: Any) -> bool:
+    return value is None or type(value) is float or (type(value) is int and abs(value) <= _MOST)
+
+
+def _name(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and len(value) <= _LONGEST)
+
+
+def _vector(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and len(value) <= _LONGEST and all(map(_number, value)))
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+Rule = tuple[Callable[[Any], bool], str]
+_COUNT, _NAME = (_count, "a whole number from 0 to 2^53"), (_name, "a short text")
+_VECTOR, _FLAG = (_vector, "a list of numbers or null"), (_flag, "true or false")
+_RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(("step", "round"), _COUNT),
+    **dict.fromkeys(("arm", "split", "metric"), _NAME),
+    **dict.fromkeys(VECTORS, _VECTOR),
+    "initial": _FLAG,
+}
+_OTHER: Rule = (_number, "a number or null")
+
+
+def check_line(record: Mapping[str, Any], name: str) -> None:
+    """Raise ValueError where a line of 'steps', 'rounds' or 'evals' holds a value of the wrong kind."""
+    if name in NEEDED:
+        for key, value in record.items():
+            holds, must = _RULES.get(key, _OTHER)
+            if not holds(value):
+                raise ValueError(f"{_short(key)} must be {must}, got {_short(value)}")
+
+
+def check_whole(record: Mapping[str, Any], name: str, path: Path) -> Mapping[str, Any]:
+    """The line, which must hold all that every view needs. Raises RecordError naming the file."""
+    for key in NEEDED[name]:
+        if key not in record:
+            raise RecordError(f"{path}: every line must hold {key!r}, got {_short(sorted(record))}")
+    return record
+
+
+def check_run(about: Any, path: Path) -> Mapping[str, Any]:
+    """The content of a run.json. Raises RecordError where it names no strategy or a part is of the wrong kind."""
+    if not isinstance(about, dict) or not isinstance(about.get("strategy"), str) or not _name(about["strategy"]):
+        raise RecordError(f"{path} must hold a strategy's name, got {_short(about)}")
+    if not _name(about.get("code")):
+        raise RecordError(f"{path}: code must be a short text, got {_short(about['code'])}")
+    if not _name(about.get("arm")):
+        raise RecordError(f"{path}: arm must be a short text, got {_short(about['arm'])}")
+    if not _count(about.get("record_version", 0)):
+        raise RecordError(f"{path}: record_version must be {_COUNT[1]}, got {_short(about['record_version'])}")
+    for key in ("config", "parameters"):
+        if not isinstance(about.get(key, {}), dict):
+            raise RecordError(f"{path} must hold an object under {key!r}, got {_short(about[key])}")
+    return about
+
+
+def check_ended(ended: Any, path: Path) -> str:
+    """Why a student was stopped before its end, from its done.json: 'round 12: train loss: …'; '' for one that was not.
+
+    Raises RecordError where that is of the wrong kind.
+    """
+    told = ended.get("stopped", {}) if isinstance(ended, dict) else None
+    if not isinstance(told, dict) or (told and not (_count(told.get("round")) and isinstance(told.get("where"), str))):
+        raise RecordError(f"{path} must hold a round and where it stopped under 'stopped', got {_short(ended)}")
+    return one_line(f"round {told['round']}: {told['where']}", 200) if told else ""
+
+
+def check_summary(summary: Any, path: Path) -> Mapping[str, Any]:
+    """The content of an experiment.json, its configuration left aside. Raises RecordError naming what is wrong."""
+
+    def must(holds: bool, text: str) -> None:
+        if not holds:
+            raise RecordError(f"{path} must hold {text}")
+
+    must(isinstance(summary, dict), f"an object, got {_short(summary)}")
+    for key in ("counts", "skipped", "teacher", "baseline", "text_only", "human"):
+        part = summary.get(key, {})
+        must(isinstance(part, dict), f"an object under {key!r}, got {_short(part)}")
+        for name, value in part.items():
+            if name.startswith(("score", "prediction_loss")):
+                must(_number(value), f"a number under {key}.{_short(name)}, got {_short(value)}")
+        if key in ("counts", "skipped"):
+            numbers = [value for name, value in part.items() if name != "first"]
+            must(all(map(_count, numbers)), f"whole numbers under {key!r}, got {_short(numbers)}")
+        if part and key in ("baseline", "text_only", "human"):
+            must("score" in part, f"a score under {key!r}, got {_short(sorted(part))}")
+    name = summary.get("baseline", {}).get("name", "")
+    must(_name(name) and name is not None, f"a short text under baseline.name, got {_short(name)}")
+    return summary
+
+
+def recorded_config(path: Path, summary: Mapping[str, Any]) -> Config:
+    """The configuration of an experiment.json. Raises RecordError where it is none of this version."""
+    try:
+        return override(Config(), _recorded(summary["config"]))
+    except (KeyError, TypeError, ConfigError) as error:
+        raise RecordError(f"{path} must hold a configuration of this version: {error}") from None
+
+
+def _recorded(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters as they were recorded, none left out: a default may have become another one since."""
+    missing = [name for name in parameters() if name not in values]
+    if missing:
+        raise ConfigError(f"{', '.join(missing)} are not recorded: train it anew in another folder of runs")
+    return values
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = ascii(value) if not isinstance(value, int) or abs(value) <= _MOST else "a huge number"
+    return text if len(text) <= most else text[: most - 3] + "..."

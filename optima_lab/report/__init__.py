@@ -1,0 +1,1 @@
+"""Notebooks, figures, tables, claims and the gallery: what is made of records."""

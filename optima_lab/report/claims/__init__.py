@@ -1,0 +1,1 @@
+"""The paper's claims, the evidence for them, and the verdicts."""

@@ -1,0 +1,236 @@
+"""Whether an experiment can answer the paper's question: five properties of the instrument, none of which is who wins.
+
+The thresholds stand here, older in the history than the first run of an adaptive strategy at the preset `study`. Scores
+are in points: per cent of accuracy, for captions per cent of the teacher's CIDEr. What is not finished is said.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optima_lab.bandits.arms import LABELS, LWD, label
+from optima_lab.config import TASKS, Config
+from optima_lab.errors import RecordError
+from optima_lab.experiments.records import read_evals, read_runs
+from optima_lab.experiments.run import open_experiments
+from optima_lab.parameters import flat
+from optima_lab.presets import preset
+from optima_lab.report.claims.significance import LEVEL
+
+TEACHER = 85.0  # (a) points a teacher reaches on an understanding task, at least
+ABOVE_BLIND = 20.0  # (a) points of the teacher above text alone and above the majority
+REFERENCE = 0.8  # (a) the teacher's CIDEr over that of a second reference
+SETTLED = 0.5  # (b) points between the dev scores of the last tenth of training and of the tenth before
+TENTH_EVALUATIONS = 2  # (b) evaluations in a tenth, at least
+GAP = (2.0, 10.0)  # (c) points of LWD below the teacher
+TAUGHT = 2.0  # (c) points of LWD above no distillation
+RESOLUTION = 0.7  # (d) half-width of the interval of OPTIMA - LWD on understanding tasks, points
+RESOLUTION_CAPTIONS = 1.0  # (d) the same for captions, per cent of the teacher's CIDEr
+ROOM = 3.0  # (e) best minus worst arm in half-widths
+ROOM_TASKS = 2  # (e) tasks on which there is room
+
+_RUN = ("task", "experiment", "seed", "strategy")
+_NOT_COMPARED = ("decay", "initial_plays", "eval_batch", "accumulate", "grad_checkpointing")
+
+Scores = Mapping[str, Mapping[int, float]]  # strategy → seed → points
+FULL, NONE, OPTIMA = label(LWD), "None", "OPTIMA"
+MOST_SEEDS = 200  # looked at when saying how many seeds a resolution needs
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a task's teacher reaches on test, and what is reached without pictures, without a model, by a person."""
+
+    teacher: float
+    text_only: float = float("nan")
+    majority: float = float("nan")
+    second_reference: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One property on one task: its numbers in words, and whether it holds; None where runs are missing."""
+
+    letter: str
+    task: str
+    text: str
+    holds: bool | None = None
+
+    def __str__(self) -> str:
+        verdict = {True: "yes", False: "no", None: "unfinished"}[self.holds]
+        return f"({self.letter}) {self.task:<8}{verdict:<11}{self.text}"
+
+
+def report(tasks: Sequence[str], name: str, runs: Path, data: str = "", **changes: object) -> list[Finding]:
+    """`findings` of what is recorded below `runs` at a preset, its seeds taken together.
+
+    Raises RecordError where no task has a run of that very configuration.
+    """
+    wanted = {task: preset(task, name, data=data, **changes) for task in tasks}
+    found = [e for e in open_experiments(runs) if e.task in wanted and _same(e.config, wanted[e.task])]
+    if not found:
+        raise RecordError(f"{runs} must hold runs of preset {name!r} (python -m optima_lab train), got none")
+    facts = {e.task: _facts(e.summary) for e in found}
+    runs_found, evals = read_runs(found), read_evals(found)
+    done = {tuple(run[name] for name in _RUN) for run in runs_found.to_dict("records") if run["done"]}
+    kept = [tuple(line[name] for name in _RUN) in done for line in evals.to_dict("records")]
+    return findings(runs_found, pd.DataFrame(evals[kept]) if kept else evals, facts)
+
+
+def _same(config: Config, wanted: Config) -> bool:
+    """But for the seed, and for what a strategy has of its own."""
+    left, right = flat(replace(config, seed=wanted.seed)), flat(wanted)
+    return all(left[field] == right[field] for field in right if field not in _NOT_COMPARED)
+
+
+def _facts(summary: Mapping[str, Any]) -> Facts:
+    def score(*path: str) -> float:
+        value: Any = summary
+        for key in path:
+            value = value.get(key, {}) if isinstance(value, Mapping) else {}
+        return float(value) if isinstance(value, int | float) else float("nan")
+
+    return Facts(
+        score("teacher", "score_test"),
+        score("text_only", "score"),
+        score("baseline", "score"),
+        score("human", "score"),
+    )
+
+
+def findings(runs: pd.DataFrame, evals: pd.DataFrame, facts: Mapping[str, Facts]) -> list[Finding]:
+    """All five properties, task by task and (e) over tasks, from frames of `optima_lab.experiments.records`."""
+    found: list[Finding] = []
+    arms: dict[str, Finding] = {}
+    for task, known in facts.items():
+        unit = 100.0 / known.teacher if TASKS[task].captions else 1.0
+        scores = _scores(runs, task, unit)
+        half, resolution = _resolution(task, scores)
+        arms[task] = _room(task, scores, half)
+        found += [_teacher(task, known), _settled(task, evals, unit), _gap(task, known.teacher * unit, scores)]
+        found += [resolution, arms[task]]
+    return [*sorted(found, key=lambda finding: finding.letter), _room_on_tasks(arms)]
+
+
+def _scores(runs: pd.DataFrame, task: str, unit: float) -> Scores:
+    """Test scores of a task's finished runs; display names of strategies with settings of their own differ."""
+    scores: dict[str, dict[int, float]] = {}
+    for run in runs.to_dict("records"):
+        if run["task"] == task and run["done"]:
+            scores.setdefault(run["strategy"], {})[run["seed"]] = run["score_test"] * unit
+    return scores
+
+
+def _mean(scores: Mapping[int, float]) -> float:
+    return float(np.mean([*scores.values()]))
+
+
+def _teacher(task: str, known: Facts) -> Finding:
+    if TASKS[task].captions:
+        share = known.teacher / known.second_reference
+        text = f"teacher's CIDEr {known.teacher:.1f} is {share:.2f} of a second reference's (at least {REFERENCE})"
+        return Finding("a", task, text, bool(share >= REFERENCE))
+    above = known.teacher - max(known.text_only, known.majority)
+    text = (
+        f"teacher {known.teacher:.1f} (at least {TEACHER:.0f}), {above:.1f} above text alone {known.text_only:.1f} "
+        f"and majority {known.majority:.1f} (at least {ABOVE_BLIND:.0f})"
+    )
+    return Finding("a", task, text, bool(known.teacher >= TEACHER and above >= ABOVE_BLIND))
+
+
+def settled(steps: Sequence[int], values: Sequence[float]) -> float:
+    """Mean dev score of the last tenth of the steps minus that of the tenth before; NaN with too few evaluations.
+
+    The evaluations are those of one strategy's runs of equal length, in any order.
+    """
+    when, score = np.asarray(steps), np.asarray(values, float)
+    late, before = when > 0.9 * when.max(), (when > 0.8 * when.max()) & (when <= 0.9 * when.max())
+    if min(len(set(when[late])), len(set(when[before]))) < TENTH_EVALUATIONS:
+        return float("nan")
+    return float(score[late].mean() - score[before].mean())
+
+
+def _settled(task: str, evals: pd.DataFrame, unit: float) -> Finding:
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for line in evals.to_dict("records"):
+        if (line["task"], line["split"], line["metric"]) == (task, "dev", "score"):
+            curves.setdefault(line["strategy"], []).append((line["step"], line["value"] * unit))
+    if not {FULL, NONE} <= set(curves):
+        return Finding("b", task, f"needs runs of {FULL} and {NONE}")
+    moved = {name: settled(*zip(*curve, strict=True)) for name, curve in curves.items()}
+    if not np.isfinite([*moved.values()]).all():
+        return Finding("b", task, f"a tenth of training needs {TENTH_EVALUATIONS} evaluations", False)
+    worst = max(moved, key=lambda name: abs(moved[name]))
+    text = (
+        f"last tenth of training moves by {moved[FULL]:+.2f} (LWD), {moved[NONE]:+.2f} (none), at most "
+        f"{moved[worst]:+.2f} ({worst}; less than {SETTLED})"
+    )
+    return Finding("b", task, text, abs(moved[worst]) < SETTLED)
+
+
+def _gap(task: str, teacher: float, scores: Scores) -> Finding:
+    if not {FULL, NONE} <= set(scores):
+        return Finding("c", task, f"needs runs of {FULL} and {NONE}")
+    lwd, none = _mean(scores[FULL]), _mean(scores[NONE])
+    low, high = GAP
+    text = (
+        f"LWD {lwd:.1f} is {teacher - lwd:.1f} below the teacher ({low:.0f} to {high:.0f}) and {lwd - none:.1f} above "
+        f"no distillation (at least {TAUGHT:.0f})"
+    )
+    return Finding("c", task, text, bool(low <= teacher - lwd <= high and lwd - none >= TAUGHT))
+
+
+def half_width(differences: Sequence[float]) -> float:
+    """Half of Student's 95 % interval of a mean of independent differences; NaN for fewer than two."""
+    values = np.asarray(differences, float)
+    return _half(float(values.std(ddof=1)), len(values)) if len(values) > 1 else float("nan")
+
+
+def _half(deviation: float, n: int) -> float:
+    from scipy import stats
+
+    return float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * deviation / n**0.5
+
+
+def seeds_needed(differences: Sequence[float], wanted: float) -> int:
+    """The fewest seeds whose interval would be no wider than ± `wanted`, were the scatter that of these differences."""
+    deviation = float(np.std(np.asarray(differences, float), ddof=1))
+    return next((n for n in range(2, MOST_SEEDS) if _half(deviation, n) <= wanted), MOST_SEEDS)
+
+
+def _resolution(task: str, scores: Scores) -> tuple[float, Finding]:
+    wanted = RESOLUTION_CAPTIONS if TASKS[task].captions else RESOLUTION
+    ours, full = scores.get(OPTIMA, {}), scores.get(FULL, {})
+    differences = [ours[seed] - full[seed] for seed in ours if seed in full]
+    if len(differences) < 2:
+        return float("nan"), Finding("d", task, f"needs two seeds of {OPTIMA} and {FULL}, has {len(differences)}")
+    half, needed = half_width(differences), seeds_needed(differences, wanted)
+    text = f"OPTIMA - LWD is known to ± {half:.2f} from {len(differences)} seeds (± {wanted}: {needed} seeds)"
+    return half, Finding("d", task, text, half <= wanted)
+
+
+def _room(task: str, scores: Scores, half: float) -> Finding:
+    """Over the seeds that all arms have."""
+    seeds = set.intersection(*(set(scores.get(name, {})) for name in LABELS))
+    if not seeds:
+        missing = [name for name in LABELS if name not in scores] or ["one seed"]
+        return Finding("e", task, f"needs runs of {', '.join(missing)}")
+    means = {name: _mean({seed: scores[name][seed] for seed in seeds}) for name in LABELS}
+    best, worst = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
+    spread = means[best] - means[worst]
+    text = f"best arm {best} {means[best]:.1f}, worst {worst} {means[worst]:.1f}: {spread:.1f} points"
+    if not np.isfinite(half):
+        return Finding("e", task, f"{text}; the half-width of (d) is missing")
+    ratio = spread / half if half else float("inf")
+    return Finding("e", task, f"{text}, {ratio:.1f} half-widths (at least {ROOM:.0f})", ratio >= ROOM)
+
+
+def _room_on_tasks(arms: Mapping[str, Finding]) -> Finding:
+    given = sum(finding.holds is True for finding in arms.values())
+    open_tasks = sum(finding.holds is None for finding in arms.values())
+    holds = True if given >= ROOM_TASKS else None if given + open_tasks >= ROOM_TASKS else False
+    return Finding("e", "all", f"room to win on {given} tasks (at least {ROOM_TASKS})", holds)

@@ -1,0 +1,1 @@
+"""The figures: frames in, matplotlib figures out."""

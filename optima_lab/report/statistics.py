@@ -1,0 +1,298 @@
+"""What figures and tables show, as frames: the statistic apart from the drawing.
+
+Frames are those of `experiments.records`. A replicate is one experiment (one seed); everything here takes one task.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from optima_lab.bandits.arms import LABELS
+from optima_lab.display import DAGGER, called, in_order, task_metric, task_title
+from optima_lab.errors import ConfigError
+
+Frame = pd.DataFrame
+
+REPLICATE = ["experiment", "seed"]
+UNIFORM = 1 / len(LABELS)  # how often each arm is played if nothing is learnt
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A correlation with its 95 % confidence interval; NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Means μ_k against scores. `within` is the mean rank correlation of the arms at one checkpoint."""
+
+    pairs: Frame  # experiment, seed, step, arm, mean, score
+    split: str
+    pearson: Interval
+    spearman: Interval
+    within: float
+
+    @property
+    def n(self) -> int:
+        """Number of (checkpoint, arm) pairs."""
+        return len(self.pairs)
+
+
+@cache
+def reported() -> Frame:
+    """The numbers that the paper prints: source, method, strategy (ours, where there is one), task, quantity, value."""
+    return pd.read_csv(Path(__file__).with_name("reported.csv"), keep_default_na=False, dtype={"value": float})
+
+
+def paper_score(task: str, strategy: str, model: str = "CoCa-Tiny12", quantity: str = "score") -> float:
+    """What the paper prints for a strategy of this task and student; NaN where it prints nothing."""
+    table = reported()
+    named = table.method.str.startswith(model) if strategy != "teacher" else table.method == "CoCa-Large"
+    found = table[named & (table.task == task) & (table.strategy == strategy) & (table.quantity == quantity)]
+    return float(found.value.iloc[0]) if len(found) else float("nan")
+
+
+def reported_speedup(method: str) -> float:
+    """Table 1's inference speed-up of a method over its teacher; NaN where it prints none."""
+    table = reported()
+    found = table.value[(table.method == method) & (table.quantity == "speedup")]
+    return float(found.iloc[0]) if len(found) else float("nan")
+
+
+def half_life(decay: float | np.ndarray) -> np.ndarray:
+    """-1/log2 γ (A.7 of arXiv 2310.04550): after so many plays of an arm a reward weighs half in its moving average."""
+    return np.asarray(-1 / np.log2(decay))
+
+
+def recorded(frame: Frame) -> Frame:
+    """The frame, or one with all columns where nothing is recorded at all."""
+    columns = (
+        "task experiment seed strategy round step split metric value arm initial reward draws mean_before mean_after"
+    )
+    return frame if len(frame) else pd.DataFrame(columns=[*columns.split(), "plays_before", "plays_after"])
+
+
+def task_of(frame: Frame) -> str:
+    """The one task of a frame; '' for an empty one. Raises ConfigError where there are several."""
+    tasks = sorted(set(frame["task"])) if "task" in frame else []
+    if len(tasks) > 1:
+        raise ConfigError(f"a figure shows one task, got records of {', '.join(tasks)}; select one of them first")
+    return tasks[0] if tasks else ""
+
+
+def title(task: str, about: str) -> str:
+    """'VQA: what it shows', or the name of an unknown task."""
+    return f"{task_title(task) or 'no records'}: {about}"
+
+
+def metric(task: str) -> str:
+    """The name and unit of a task's score."""
+    return task_metric(task)
+
+
+def final_scores(evals: Frame, split: str = "test") -> Frame:
+    """The last score of every run: strategy, experiment, seed, step, value.
+
+    Runs that ended before their population did are left out, as are non-finite scores: `missing` names them. Of a
+    student that was stopped this is the score of its last good state: `stopped` names it.
+    """
+    scores = evals[(evals["metric"] == "score") & (evals["split"] == split)]
+    last = scores.sort_values("step").groupby(["strategy", *REPLICATE], as_index=False).tail(1)
+    whole = last["step"] == last.groupby(REPLICATE)["step"].transform("max")
+    kept = last[whole & np.isfinite(last["value"].astype(float))]
+    return kept[["strategy", *REPLICATE, "step", "value"]].reset_index(drop=True)
+
+
+def over_seeds(scores: Frame) -> Frame:
+    """Mean, standard deviation (n - 1 in its divisor; NaN for one seed) and n of every strategy, in figure order."""
+    table = scores.groupby("strategy")["value"].agg(mean="mean", sd="std", n="count")
+    return pd.DataFrame(table).reindex(in_order(table.index))
+
+
+def missing(frame: Frame, scores: Frame, expected: Sequence[str]) -> list[str]:
+    """What a reader might look for and not find: strategies without records, and runs without a score.
+
+    Those did not reach the end, or their test split has no score: CIDEr needs two pictures.
+    """
+    notes = []
+    absent = [name for name in expected if name not in set(frame["strategy"])]
+    if absent:
+        notes.append(f"not recorded: {', '.join(absent)}")
+    found = set(zip(scores["strategy"], scores["experiment"], strict=True))
+    started = frame[frame["strategy"].isin(expected)].groupby(["strategy", *REPLICATE])["step"].max()
+    judged, short, ended = unscored(frame), [], []
+    for run in started.reset_index().to_dict("records"):
+        if (run["strategy"], run["experiment"]) in judged:
+            ended.append(f"{run['strategy']} (seed {run['seed']})")
+        elif (run["strategy"], run["experiment"]) not in found:
+            short.append(f"{run['strategy']} (seed {run['seed']}, step {run['step']})")
+    if short:
+        notes.append(f"not finished, not drawn: {', '.join(short)}")
+    if ended:
+        notes.append(f"{NO_SCORE}, not drawn: {', '.join(ended)}")
+    return notes
+
+
+NO_SCORE = "finished, but its test split has no score (CIDEr needs two pictures)"
+
+
+def unscored(evals: Frame) -> set[tuple[str, str]]:
+    """(strategy, experiment) of runs that were judged on test and have other metrics there, but no score."""
+    if "split" not in evals:
+        return set()
+    test = evals[(evals["split"] == "test") & np.isfinite(evals["value"].astype(float))]
+    metrics = test.groupby(["strategy", "experiment"])["metric"].agg(set)
+    return {
+        (str(strategy), str(experiment))
+        for (strategy, experiment), found in zip(metrics.index.to_list(), metrics, strict=True)
+        if "score" not in found
+    }
+
+
+def stopped(frame: Frame, among: Sequence[str] | None = None) -> dict[str, str]:
+    """Students that were stopped since their numbers went wrong: '† Txt stopped in round 12: …' by strategy.
+
+    Any frame of `optima_lab.experiments.records` will do; `among` are the strategies that are shown (None: all).
+    """
+    if "stopped" not in frame:
+        return {}
+    found = frame.loc[frame["stopped"].fillna("") != "", ["task", "strategy", "seed", "stopped"]].drop_duplicates()
+    found = found[found["strategy"].isin(among)] if among is not None else found
+    several = frame["task"].nunique() > 1
+    told = [
+        f"{run['stopped']} ({task_title(run['task']) + ', ' if several else ''}seed {run['seed']})"
+        for run in found.to_dict("records")
+    ]
+    found = found.assign(line=told)
+    lines = found.groupby("strategy")["line"].agg("; ".join)
+    return {name: f"{DAGGER} {called(name)} stopped in {lines[name]}" for name in in_order(lines.index)}
+
+
+def differences(scores: Frame, against: str = "Img+Txt+Multi") -> Frame:
+    """Every run's score minus that of `against` in the same experiment, so that seeds are paired."""
+    base = scores[scores["strategy"] == against].set_index("experiment")["value"]
+    paired = scores[scores["experiment"].isin(base.index) & (scores["strategy"] != against)].copy()
+    paired["value"] = paired["value"] - paired["experiment"].map(base)
+    return paired
+
+
+def teacher_score(summaries: Sequence[Mapping], key: str = "score_test") -> float:
+    """Mean over experiments of what their teacher reaches; NaN where it is not recorded."""
+    values = [float(s["teacher"][key]) for s in summaries if s.get("teacher", {}).get(key) is not None]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def points(evals: Frame, quantity: str, split: str = "dev") -> Frame:
+    """Every finite evaluation of one quantity on a split through training: a row a run and step."""
+    chosen = (evals["metric"] == quantity) & (evals["split"] == split)
+    return evals[chosen & np.isfinite(evals["value"].astype(float))]
+
+
+def curves(evals: Frame, quantity: str, split: str = "dev") -> Frame:
+    """One quantity over training: mean, standard deviation and n over seeds for every strategy and step."""
+    chosen = points(evals, quantity, split)
+    return chosen.groupby(["strategy", "step"])["value"].agg(mean="mean", sd="std", n="count").reset_index()
+
+
+def means(rounds: Frame, strategy: str) -> Frame:
+    """Posterior means μ_k after every round: experiment, seed, round, step, initial, arm, mean (NaN before a play)."""
+    chosen = rounds[(rounds["strategy"] == strategy) & rounds["mean_after"].map(is_vector)]
+    if chosen.empty:
+        return pd.DataFrame(columns=[*REPLICATE, "round", "step", "initial", "arm", "mean"])
+    wide = np.stack([np.asarray(row, float) for row in chosen["mean_after"]])
+    plays = [np.asarray(row, float) if is_vector(row) else np.ones(len(LABELS)) for row in chosen["plays_after"]]
+    wide = np.where(np.stack(plays) > 0, wide, np.nan)
+    long = chosen.loc[chosen.index.repeat(len(LABELS)), [*REPLICATE, "round", "step", "initial"]].reset_index(drop=True)
+    return long.assign(arm=np.tile(LABELS, len(chosen)), mean=wide.ravel())
+
+
+def is_vector(value: Any) -> bool:
+    """Whether a cell holds one number for each arm (null where a strategy draws nothing)."""
+    return value is not None and np.shape(value) == (len(LABELS),)
+
+
+def initial_rounds(rounds: Frame, strategy: str) -> int:
+    """Length of the first phase of T0·K rounds that plays every arm in random order; 0 without one."""
+    chosen = rounds[(rounds["strategy"] == strategy) & rounds["initial"].astype(bool)]
+    return int(chosen["round"].max()) if len(chosen) else 0
+
+
+def frequency(rounds: Frame, strategy: str, windows: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """How often each arm was played: share (arm, window), and the windows' edges in rounds.
+
+    Windows are of equal length, at least K rounds; shares of a window add up to 1 over arms; all seeds together.
+    """
+    chosen = rounds[(rounds["strategy"] == strategy) & rounds["arm"].isin(LABELS)]
+    last = int(chosen["round"].max()) if len(chosen) else 0
+    edges = np.round(np.linspace(0, last, max(1, min(windows, last // len(LABELS))) + 1)).astype(int)
+    if last == 0:
+        return np.zeros((len(LABELS), 0)), np.zeros(1)
+    counts = np.stack(
+        [np.histogram(chosen.loc[chosen["arm"] == arm, "round"], bins=edges + 0.5)[0] for arm in LABELS]
+    ).astype(float)
+    plays = counts.sum(axis=0)
+    return np.divide(counts, plays, out=np.full_like(counts, np.nan), where=plays > 0), edges + 0.5
+
+
+def mean_against_score(rounds: Frame, evals: Frame, strategy: str = "OPTIMA") -> Correlation:
+    """Fig. 5 right: μ_k of `strategy` against the score of the student that always distils arm k, at the same step.
+
+    Scores are of the test split where it was evaluated during training, else of the dev split. The first T0·K rounds
+    are left out: μ_k is no posterior mean yet.
+    """
+    scores = evals[(evals["metric"] == "score") & evals["strategy"].isin(LABELS)]
+    split = "test" if scores.loc[scores["split"] == "test", "step"].nunique() > 1 else "dev"
+    scores = scores.loc[scores["split"] == split, [*REPLICATE, "step", "strategy", "value"]]
+    scores = scores.rename(columns={"strategy": "arm", "value": "score"})
+    posterior = means(rounds, strategy)
+    posterior = posterior[~posterior["initial"].astype(bool)]
+    pairs = posterior.merge(scores, on=[*REPLICATE, "step", "arm"])
+    pairs = pairs[np.isfinite(pairs["mean"].astype(float)) & np.isfinite(pairs["score"].astype(float))]
+    pairs = pairs[[*REPLICATE, "step", "arm", "mean", "score"]].reset_index(drop=True)
+    return Correlation(pairs, split, _pearson(pairs), _spearman(pairs), _within(pairs))
+
+
+def _defined(pairs: Frame) -> bool:
+    return len(pairs) > 3 and pairs["mean"].nunique() > 1 and pairs["score"].nunique() > 1
+
+
+def _pearson(pairs: Frame) -> Interval:
+    """Pearson's r; its interval by Fisher's transformation."""
+    from scipy import stats
+
+    if not _defined(pairs):
+        return Interval(np.nan, np.nan, np.nan)
+    result: Any = stats.pearsonr(pairs["mean"].to_numpy(float), pairs["score"].to_numpy(float))
+    interval = result.confidence_interval(0.95)
+    return Interval(float(result.statistic), float(interval.low), float(interval.high))
+
+
+def _spearman(pairs: Frame) -> Interval:
+    """Spearman's ρ; its interval by Fisher's transformation with Bonett and Wright's variance (1 + ρ²/2)/(n - 3)."""
+    from scipy import stats
+
+    if not _defined(pairs):
+        return Interval(np.nan, np.nan, np.nan)
+    ranks: Any = stats.spearmanr(pairs["mean"], pairs["score"])
+    rho = float(ranks.statistic)
+    half = stats.norm.ppf(0.975) * np.sqrt((1 + rho**2 / 2) / (len(pairs) - 3))
+    centre = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
+    return Interval(rho, float(np.tanh(centre - half)), float(np.tanh(centre + half)))
+
+
+def _within(pairs: Frame) -> float:
+    """Spearman's ρ of the arms at one step of one experiment, averaged: free of what training does to all of them."""
+    from scipy import stats
+
+    groups = [group for _, group in pairs.groupby([*REPLICATE, "step"]) if _defined(group)]
+    ranks: list[Any] = [stats.spearmanr(group["mean"], group["score"]) for group in groups]
+    return float(np.mean([each.statistic for each in ranks])) if ranks else float("nan")

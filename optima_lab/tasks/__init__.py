@@ -1,0 +1,1 @@
+"""The four tasks: heads, losses, metrics, teachers and baselines."""

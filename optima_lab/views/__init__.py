@@ -1,1 +1,0 @@
-"""Views of records: figures, tables, the gallery. They read frames and return pictures; none of them knows torch."""

@@ -1,0 +1,1 @@
+"""Widgets that replay recorded runs and play with bandits."""

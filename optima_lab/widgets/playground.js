@@ -1,0 +1,488 @@
+// Playground of bandits. State is one object of settings; everything on the page is computed from it (bandits.js).
+
+const DRAGGING = 20000; // rounds · replications while a slider moves; all replications once it rests
+const GAME_ROUNDS = [20, 40, 80];
+
+/** name → [label, lowest, highest, step, slider → value, value → slider, text] */
+const plainly = (value) => value;
+const SLIDERS = {
+  gap: ["gap", -2, 0.5, 0.01, (x) => Number((10 ** x).toPrecision(3)), Math.log10, say],
+  noise: ["noise", -3.3, 0.3, 0.01, (x) => Number((10 ** x).toPrecision(3)), Math.log10, say],
+  first_change: ["change 1", 2, 96, 1, plainly, plainly, (x) => `${x} %`],
+  second_change: ["change 2", 3, 97, 1, plainly, plainly, (x) => `${x} %`],
+  decay: ["γ", 0.8, 0.999, 0.001, plainly, plainly, (x) => String(x)],
+  initial_plays: ["T0", 0, 20, 1, plainly, plainly, String],
+  arms: ["arms", 2, 7, 1, plainly, plainly, String],
+  horizon: ["horizon", 50, 2000, 50, plainly, plainly, String],
+};
+const ABOUT = {
+  gap: "best minus worst mean reward", noise: "standard deviation of one reward", first_change: "per cent of the horizon",
+  second_change: "per cent of the horizon", decay: "what is remembered of a reward after one more", horizon: "rounds",
+  initial_plays: "forced plays of every arm at the start", arms: "number of arms",
+};
+const CURVES = { "-": [], "--": [8, 5], ":": [2, 4], "-.": [8, 4, 2, 4] };
+
+/** What is drawn of a simulation: mean regret with its 95 % band, and shares of plays, over all replications. */
+function digest(simulation) {
+  const { arms: K, horizon: T, replications: R } = simulation.settings;
+  const points = Math.min(T, 160);
+  const windows = Math.max(1, Math.min(40, Math.floor(T / 5)));
+  const at = Array.from({ length: points }, (_, p) => Math.round(((p + 1) * T) / points) - 1);
+  const edges = Array.from({ length: windows + 1 }, (_, w) => Math.round((w * T) / windows));
+  const runs = simulation.runs.map((run) => {
+    const middle = new Float64Array(points);
+    const half = new Float64Array(points);
+    at.forEach((t, p) => {
+      const values = run.regret.subarray(t * R, (t + 1) * R);
+      const mean = values.reduce((a, b) => a + b, 0) / R;
+      const variance = values.reduce((a, b) => a + (b - mean) ** 2, 0) / (R - 1);
+      [middle[p], half[p]] = [mean, 1.96 * Math.sqrt(variance / R)];
+    });
+    const shares = new Float64Array(windows * K);
+    for (let w = 0; w < windows; w += 1) {
+      for (let i = edges[w] * R; i < edges[w + 1] * R; i += 1) shares[w * K + run.arms[i]] += 1;
+      for (let k = 0; k < K; k += 1) shares[w * K + k] /= (edges[w + 1] - edges[w]) * R;
+    }
+    return { ...run, middle, half, shares };
+  });
+  return { ...simulation, at, edges, runs };
+}
+
+/** Part of rounds in which the best arm was played, by all replications. */
+function hitShare({ settings, means }, run) {
+  const { arms: K, horizon: T, replications: R } = settings;
+  let hits = 0;
+  for (let t = 0; t < T; t += 1) {
+    const now = means.subarray(t * K, (t + 1) * K);
+    const top = Math.max(...now);
+    for (let r = 0; r < R; r += 1) if (now[run.arms[t * R + r]] >= top - 1e-12) hits += 1;
+  }
+  return hits / (T * R);
+}
+
+// --- the picture -----------------------------------------------------------------------------------------------------
+
+function boxesOf(width, count, K) {
+  const columns = width / count;
+  const half = width / 2;
+  const heat = 14 * K;
+  const ridges = Math.max(150, 21 * K);
+  return {
+    means: { x: 58, y: 26, w: half - 80, h: 138 },
+    regret: { x: half + 62, y: 26, w: half - 76, h: 138 },
+    heat: Array.from({ length: count }, (_, c) => ({ x: c * columns + 26, y: 222, w: columns - 46, h: heat })),
+    ridges: Array.from({ length: count }, (_, c) => ({ x: c * columns + 26, y: 222 + heat + 32, w: columns - 46, h: ridges })),
+    tall: 222 + heat + 32 + ridges + 24,
+  };
+}
+
+function drawPlayground(context, look, boxes, data, t, about) {
+  const { arms: K, horizon: T } = data.settings;
+  const colours = about.arms.slice(0, K).map((arm) => readable(arm.colour, look));
+  drawMeans(context, look, boxes.means, data, t, about, colours);
+  drawRegret(context, look, boxes.regret, data, t, about);
+  data.runs.forEach((run, c) => {
+    const box = boxes.heat[c];
+    const policy = about.policies[run.name];
+    const colour = readable(policy.colour, look);
+    rule(context, box.x - 22, box.y - 28, box.x + 4, box.y - 28, colour, 4, CURVES[policy.dash]);
+    write(context, policy.title, box.x + 12, box.y - 28, look.ink, "left", BOLD);
+    write(context, c ? "" : "how often each arm is played:", box.x - 22, box.y - 9, look.faint);
+    drawShares(context, look, box, data, run, t, about, colours);
+    drawBeliefs(context, look, boxes.ridges[c], data, run, t, about, colours);
+  });
+  return T;
+}
+
+function drawMeans(context, look, box, data, t, about, colours) {
+  const { arms: K, horizon: T } = data.settings;
+  const values = data.means;
+  const [low, high] = values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [0, 0]);
+  const y = axis(context, look, box, "true mean reward of each arm", low, high * 1.05);
+  const x = scale(0, T, box.x, box.x + box.w);
+  context.lineWidth = 2.2;
+  for (let k = 0; k < K; k += 1) {
+    context.strokeStyle = colours[k];
+    polyline(context, T, (i) => x(i), (i) => y(values[i * K + k]));
+    marker(context, about.arms[k].marker, x(t), y(values[Math.min(t, T - 1) * K + k]), 9, colours[k], look.paper);
+  }
+  for (const change of changesOf(data.settings)) rule(context, x(change), box.y, x(change), box.y + box.h, look.ink, 1.4, [2, 3]);
+  foot(context, look, box, T, t);
+}
+
+function drawRegret(context, look, box, data, t, about) {
+  const { horizon: T } = data.settings;
+  const top = Math.max(1e-9, ...data.runs.map((run) => Math.max(...run.middle.map((m, p) => m + run.half[p]))));
+  const y = axis(context, look, box, "regret: reward lost to the best arm", 0, top);
+  const x = scale(0, T, box.x, box.x + box.w);
+  for (const run of data.runs) {
+    const policy = about.policies[run.name];
+    const colour = readable(policy.colour, look);
+    context.beginPath();
+    context.moveTo(x(0), y(0));
+    for (const [p, at] of data.at.entries()) context.lineTo(x(at + 1), y(run.middle[p] + run.half[p]));
+    for (let p = data.at.length - 1; p >= 0; p -= 1) context.lineTo(x(data.at[p] + 1), y(run.middle[p] - run.half[p]));
+    context.closePath();
+    context.globalAlpha = 0.18;
+    context.fillStyle = colour;
+    context.fill();
+    context.globalAlpha = 1;
+    context.strokeStyle = colour;
+    context.lineWidth = 2.4;
+    context.setLineDash(CURVES[policy.dash]);
+    context.beginPath();
+    context.moveTo(x(0), y(0));
+    for (const [p, at] of data.at.entries()) context.lineTo(x(at + 1), y(run.middle[p]));
+    context.stroke();
+    context.setLineDash([]);
+  }
+  for (const change of changesOf(data.settings)) rule(context, x(change), box.y, x(change), box.y + box.h, look.ink, 1.4, [2, 3]);
+  foot(context, look, box, T, t);
+}
+
+/** The round axis under a box, and the round looked at. */
+function foot(context, look, box, T, t) {
+  const x = scale(0, T, box.x, box.x + box.w);
+  rule(context, x(t), box.y - 2, x(t), box.y + box.h + 2, look.ink, 1.5);
+  write(context, "round", box.x, box.y + box.h + 13, look.faint);
+  for (const value of ticks(0, T, 3)) {
+    if (value > 0) write(context, String(value), x(value), box.y + box.h + 13, look.faint, value > 0.97 * T ? "right" : "center");
+  }
+}
+
+function drawShares(context, look, box, data, run, t, about, colours) {
+  const { arms: K, horizon: T } = data.settings;
+  const x = scale(0, T, box.x, box.x + box.w);
+  const tall = box.h / K;
+  const [pale, deep] = look.dark ? ["#1b1f27", "#8ab4f8"] : ["#eef3fb", "#08306b"];
+  for (let k = 0; k < K; k += 1) {
+    marker(context, about.arms[k].marker, box.x - 12, box.y + (k + 0.5) * tall, 9, colours[k]);
+    for (let w = 0; w + 1 < data.edges.length; w += 1) {
+      context.fillStyle = between(pale, deep, Math.sqrt(run.shares[w * K + k]));
+      const left = x(data.edges[w]);
+      context.fillRect(left, box.y + k * tall, x(data.edges[w + 1]) - left + 0.3, tall - 1);
+    }
+  }
+  rule(context, x(t), box.y - 2, x(t), box.y + box.h + 2, look.dark ? "#ffffff" : "#d55e00", 2);
+}
+
+function drawBeliefs(context, look, box, data, run, t, about, colours) {
+  const { arms: K, horizon: T } = data.settings;
+  const means = row(run.mean, t, K);
+  const title = means.some(Number.isFinite) ? `belief before round ${Math.min(t + 1, T)}, ○ truth` : "○ truth (no belief of this kind)";
+  write(context, title, box.x - 22, box.y - 12, look.faint);
+  const sds = row(run.deviation, t, K);
+  const truth = row(data.means, Math.min(t, T - 1), K);
+  const x = axisBelow(context, look, box, beliefRange(means, sds, truth, 2.2), 80, 12);
+  const tall = box.h / K;
+  for (let k = 0; k < K; k += 1) {
+    const base = box.y + (k + 1) * tall - 3;
+    rule(context, box.x, base, box.x + box.w, base, look.line);
+    marker(context, about.arms[k].marker, box.x - 12, base - tall / 2 + 3, 9, colours[k]);
+    hill(context, x, means[k], sds[k], base, tall - 5, box.x, box.x + box.w, colours[k], 0.45);
+    marker(context, "o", x(truth[k]), base, 9, look.paper, look.ink);
+  }
+}
+
+/** The round under the pointer, or −1. */
+function roundAt(boxes, T, x, y) {
+  const box = [boxes.means, boxes.regret, ...boxes.heat].find((each) => inside(each, x, y));
+  return box ? Math.max(0, Math.min(T - 1, Math.floor(((x - box.x) / box.w) * T))) : -1;
+}
+
+function tipOf(boxes, data, about, t, x, y) {
+  const { arms: K, horizon: T } = data.settings;
+  const over = roundAt(boxes, T, x, y);
+  if (inside(boxes.means, x, y)) {
+    return [`round ${over + 1}`, ...row(data.means, over, K).map((mean, k) => `arm ${k + 1}: true mean ${say(mean)}`)].join("\n");
+  }
+  if (inside(boxes.regret, x, y)) {
+    const p = Math.max(0, data.at.findIndex((at) => at >= over));
+    const lines = data.runs.map((run) => `${about.policies[run.name].title}: ${say(run.middle[p])} ± ${say(run.half[p])}`);
+    return [`regret after ${data.at[p] + 1} rounds (mean, 95 %)`, ...lines].join("\n");
+  }
+  const c = boxes.heat.findIndex((box) => inside(box, x, y));
+  if (c >= 0) {
+    const k = Math.min(K - 1, Math.floor((y - boxes.heat[c].y) / (boxes.heat[c].h / K)));
+    const w = data.edges.findIndex((edge) => edge > over) - 1;
+    return `arm ${k + 1}: ${say(100 * data.runs[c].shares[w * K + k])} % of rounds ${data.edges[w] + 1}–${data.edges[w + 1]}`;
+  }
+  const b = boxes.ridges.findIndex((box) => inside(box, x, y));
+  if (b < 0) return "";
+  const k = Math.min(K - 1, Math.floor((y - boxes.ridges[b].y) / (boxes.ridges[b].h / K)));
+  const { mean, deviation } = data.runs[b];
+  const belief = Number.isFinite(mean[t * K + k]) ? `\nbelieved ${say(mean[t * K + k])}, deviation ${say(deviation[t * K + k])}` : "";
+  return `arm ${k + 1}${belief}\ntrue mean ${say(data.means[Math.min(t, T - 1) * K + k])}`;
+}
+
+// --- you play --------------------------------------------------------------------------------------------------------
+
+/** The settings of a game: as many rounds as the student plays, and forced plays for half of them at most. */
+function gameSettings(settings, rounds) {
+  const most = Math.floor(rounds / (2 * settings.arms));
+  return { ...settings, horizon: rounds, replications: 2, initial_plays: Math.min(settings.initial_plays, most) };
+}
+
+/** The student's side of a game in the first replication's luck; policies meet the same. */
+function startGame(settings, rounds, about, quantiles) {
+  const world = gameSettings(settings, rounds);
+  const game = { world, pulls: [], rewards: [], ...simulate(world, about.streams, quantiles) };
+  const K = world.arms;
+  game.pull = (arm) => {
+    const t = game.pulls.length;
+    game.pulls.push(arm);
+    game.rewards.push(game.means[t * K + arm] + game.chance[t * 2] * world.noise);
+    return game.rewards[t];
+  };
+  game.over = () => game.pulls.length >= rounds;
+  game.scores = () => {
+    const lost = game.pulls.map((arm, t) => Math.max(...row(game.means, t, K)) - game.means[t * K + arm]);
+    const yours = { title: "you", regret: lost.reduce((a, b) => a + b, 0) };
+    const theirs = game.runs.map((run) => ({ title: about.policies[run.name].title, regret: run.regret[(rounds - 1) * 2] }));
+    return [yours, ...theirs].sort((a, b) => a.regret - b.regret);
+  };
+  return game;
+}
+
+/** Buttons for every arm, what they brought so far, and at the end everybody's regret. */
+function gamePanel(about, said, settings, quantiles, leave) {
+  let game = null;
+  const head = h("p", { class: "ol-head" });
+  const pads = h("div", { class: "ol-row" });
+  const result = h("div");
+  const canvas = h("canvas", { role: "img", "aria-label": "your rewards, round by round" });
+  const rounds = chooser("rounds", GAME_ROUNDS.map((n) => [n, `${n} rounds`]), 40, () => begin());
+  const again = h("button", { onclick: () => begin() }, "play again");
+  const view = surface(canvas, () => 240, (context, width, tall) => game && drawGame(context, width, tall));
+  const node = h("div", { hidden: true },
+    h("p", {}, "Pull an arm: press its button or its number. Nobody tells you the means, and they may change. The policies play the same world with the same luck; their forced plays last half of the game at most."),
+    h("div", { class: "ol-row" }, rounds.node, again, h("button", { onclick: () => leave() }, "back to the playground")),
+    head, pads, canvas, result);
+
+  const begin = () => {
+    game = startGame(settings(), Number(rounds.select.value), about, quantiles);
+    pads.replaceChildren(...Array.from({ length: game.world.arms }, (_, k) => {
+      const pad = h("button", { onclick: () => pull(k), "aria-keyshortcuts": String(k + 1) });
+      pad.style.borderLeft = `12px solid ${readable(about.arms[k].colour, theme(node))}`;
+      return pad;
+    }));
+    result.replaceChildren();
+    tell("Nothing is pulled yet.");
+  };
+  const tell = (text) => {
+    const total = game.rewards.reduce((a, b) => a + b, 0);
+    head.textContent = `Round ${Math.min(game.pulls.length + 1, game.world.horizon)} of ${game.world.horizon}. ${text} Your sum: ${say(total)}.`;
+    [...pads.children].forEach((pad, k) => {
+      const mine = game.rewards.filter((_, t) => game.pulls[t] === k);
+      const mean = mine.length ? `, mean ${say(mine.reduce((a, b) => a + b, 0) / mine.length)}` : "";
+      pad.textContent = `arm ${k + 1}: ${mine.length}×${mean}`;
+      pad.disabled = game.over();
+    });
+    said.tell(head.textContent);
+    view.request();
+  };
+  const pull = (k) => {
+    if (game.over() || k >= game.world.arms) return;
+    tell(`Arm ${k + 1} brought ${say(game.pull(k))}.`);
+    if (game.over()) finish();
+  };
+  const finish = () => {
+    const scores = game.scores();
+    const rows = scores.map(({ title, regret }) => h("tr", { class: title === "you" && "ol-won" }, h("th", { scope: "row" }, title), h("td", {}, say(regret))));
+    const place = scores.findIndex(({ title }) => title === "you") + 1;
+    const told = `Regret after ${game.world.horizon} rounds: you are number ${place} of ${scores.length}. The lines above are the true means.`;
+    result.replaceChildren(h("p", {}, told), h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "who"), h("th", { scope: "col" }, "regret"))), h("tbody", {}, ...rows)));
+    said.tell(scores.map(({ title, regret }, n) => `${n + 1}: ${title}, regret ${say(regret)}`).join(". "));
+    again.focus();
+  };
+  const drawGame = (context, width, tall) => {
+    const look = theme(node);
+    context.clearRect(0, 0, width, tall);
+    const { arms: K, horizon: T } = game.world;
+    const colours = about.arms.slice(0, K).map((arm) => readable(arm.colour, look));
+    const box = { x: 62, y: 26, w: width - 80, h: tall - 54 };
+    const spread = 2.5 * game.world.noise;
+    const y = axis(context, look, box, game.over() ? "your rewards, and the true means" : "your rewards", Math.min(0, game.world.gap / 2 - spread), 1.5 * game.world.gap + spread, 3);
+    const x = scale(0, T, box.x, box.x + box.w);
+    if (game.over()) {
+      context.lineWidth = 2;
+      colours.forEach((colour, k) => {
+        context.strokeStyle = colour;
+        polyline(context, T, (i) => x(i + 0.5), (i) => y(game.means[i * K + k]));
+      });
+    }
+    game.pulls.forEach((k, t) => {
+      const at = Math.max(box.y, Math.min(box.y + box.h, y(game.rewards[t])));
+      marker(context, about.arms[k].marker, x(t + 0.5), at, 10, colours[k], look.ink);
+    });
+    foot(context, look, box, T, Math.min(game.pulls.length, T));
+  };
+  return { node, begin, pull, stop: view.stop };
+}
+
+// --- the whole -------------------------------------------------------------------------------------------------------
+
+/** Build the playground in `el`; `host` keeps the settings, where there is one. */
+function mount(el, about, view, host = null) {
+  return guarded(el, "Playground of bandits", (root) => buildPlayground(root, about, decode(about.layout, view).quantiles, host));
+}
+
+function buildPlayground(root, about, quantiles, host) {
+  const first = Object.keys(about.scenes)[0];
+  const given = host?.get("settings");
+  const state = { settings: { ...about.scenes[first], ...(given ?? {}) }, data: null, t: 0, boxes: null, share: 0.3 };
+  const said = announcer();
+  const tip = h("div", { class: "ol-tip", hidden: true });
+  const canvas = h("canvas", { role: "img", "aria-label": "means, regret, choices and beliefs, told below in words" });
+  const words = h("p", { class: "ol-why" });
+  const at = h("input", { type: "range", min: 0, step: 1, "aria-label": "round looked at", oninput: () => lookAt(Number(at.value)) });
+  const where = h("span", { class: "ol-where" });
+
+  const picture = surface(canvas, (width) => boxesOf(width, state.settings.policies.length, state.settings.arms).tall, (context, width, tall, stale) => {
+    if (stale || !state.look) state.look = theme(root);
+    if (state.waiting) run();
+    if (!state.data) return;
+    state.boxes = boxesOf(width, state.data.runs.length, state.settings.arms);
+    context.clearRect(0, 0, width, tall);
+    drawPlayground(context, state.look, state.boxes, state.data, state.t, about);
+  });
+  const run = () => {
+    const { replications: R, horizon: T } = state.settings;
+    const few = Math.max(8, Math.min(R, Math.floor(DRAGGING / T)));
+    const settings = { ...state.settings, replications: state.waiting === "dragging" ? few : R };
+    state.data = digest(simulate(settings, about.streams, quantiles));
+    state.waiting = "";
+    lookAt(Math.round(state.share * T), false);
+  };
+  const lookAt = (t, chosen = true) => {
+    const T = state.settings.horizon;
+    state.t = Math.max(0, Math.min(T, t));
+    if (chosen) state.share = state.t / T;
+    [at.max, at.value] = [T, state.t];
+    where.textContent = `round ${Math.min(state.t + 1, T)} of ${T}`;
+    at.setAttribute("aria-valuetext", where.textContent);
+    picture.request();
+  };
+  const summary = () => {
+    const R = state.data.settings.replications;
+    const last = state.data.at.length - 1;
+    const lines = state.data.runs.map((each) => `${about.policies[each.name].title}: regret ${say(each.middle[last])} ± ${say(Number(each.half[last].toPrecision(2)))}, best arm in ${Math.round(100 * hitShare(state.data, each))} % of rounds`);
+    words.textContent = `After ${state.settings.horizon} rounds, mean of ${R} replications. ${lines.join("; ")}.`;
+    said.tell(words.textContent);
+  };
+  /** Take new settings; while `dragging` with fewer replications and without words. */
+  const change = (changes, dragging = false) => {
+    Object.assign(state.settings, changes);
+    repair(state.settings, changes);
+    state.waiting = dragging ? "dragging" : "resting";
+    controls.show(state.settings);
+    if (dragging) return picture.request();
+    run();
+    summary();
+    if (!game.node.hidden) game.begin();
+    if (host) {
+      host.set("settings", { ...state.settings });
+      host.save();
+    }
+    return picture.request();
+  };
+  const controls = makeControls(about, state.settings, (changes, dragging) => change(changes, dragging));
+  const main = h("div", {}, h("div", { class: "ol-row" }, h("span", {}, "look at"), h("span", { class: "ol-grow" }, at), where), canvas, words);
+  const game = gamePanel(about, said, () => state.settings, quantiles, () => play(false));
+  const play = (on) => {
+    [main.hidden, game.node.hidden] = [on, !on];
+    if (on) game.begin();
+    else picture.request();
+    yours.setAttribute("aria-pressed", String(on));
+  };
+  const yours = h("button", { "aria-pressed": "false", onclick: () => play(game.node.hidden) }, "You play");
+  const luck = h("button", { onclick: () => change({ seed: state.settings.seed + 1 }) }, "new luck");
+  controls.node.append(h("div", { class: "ol-row" }, luck, yours));
+  root.append(h("div", { class: "ol-board" }, controls.node, h("div", { class: "ol-side" }, main, game.node)), said.node, tip);
+  canvas.addEventListener("click", (event) => {
+    const box = canvas.getBoundingClientRect();
+    const t = roundAt(state.boxes, state.settings.horizon, event.clientX - box.left, event.clientY - box.top);
+    if (t >= 0) lookAt(t);
+  });
+  const freeKeys = ownKeys(root, (event) => {
+    if (game.node.hidden || event.target.closest("select, input") || !/^[1-7]$/.test(event.key)) return;
+    event.preventDefault();
+    game.pull(Number(event.key) - 1);
+  });
+  hover(root, canvas, tip, (x, y) => state.data && tipOf(state.boxes, state.data, about, state.t, x, y));
+  const outside = () => {
+    const now = host.get("settings");
+    if (JSON.stringify(now) !== JSON.stringify(state.settings)) change({ ...now });
+  };
+  host?.listen(outside);
+  change({});
+  return () => {
+    picture.stop();
+    game.stop();
+    freeKeys();
+    host?.silence(outside);
+  };
+}
+
+/** Changes stay in order, and no policy plays twice. */
+function repair(settings, changes) {
+  if (settings.second_change <= settings.first_change) {
+    if ("second_change" in changes) settings.first_change = settings.second_change - 1;
+    else settings.second_change = settings.first_change + 1;
+  }
+  settings.policies = [...new Set(settings.policies)].slice(0, 3);
+}
+
+function makeControls(about, settings, change) {
+  const inputs = {};
+  const policies = Object.entries(about.policies).map(([name, { title }]) => [name, title]);
+  const scenes = chooser("scene", [["", "(your own)"], ...Object.keys(about.scenes).map((name) => [name, name])], Object.keys(about.scenes)[0], (name) => {
+    if (name) change({ ...about.scenes[name] });
+    scenes.select.value = name;
+  });
+  const own = (changes, dragging) => {
+    scenes.select.value = "";
+    change(changes, dragging);
+  };
+  const world = chooser("world", Object.entries(about.worlds), settings.world, (name) => own({ world: name }));
+  const picks = [0, 1, 2].map((n) => chooser(`policy ${n + 1}`, n ? [["", "none"], ...policies] : policies, settings.policies[n] ?? "", () => {
+    own({ policies: picks.map(({ select }) => select.value).filter(Boolean) });
+  }));
+  const sliders = Object.entries(SLIDERS).map(([name, [label, low, high, step, value, place, text]]) => {
+    const output = h("span", { class: "ol-value" });
+    const take = (dragging) => () => own({ [name]: value(Number(input.value)) }, dragging);
+    const input = h("input", { type: "range", min: low, max: high, step, "aria-label": `${label}: ${ABOUT[name]}`, title: ABOUT[name], oninput: take(true), onchange: take(false) });
+    inputs[name] = { input, show: (now) => {
+      if (document.activeElement !== input || Math.abs(value(Number(input.value)) - now) > 1e-9) input.value = place(now);
+      output.textContent = text(now);
+      input.setAttribute("aria-valuetext", text(now));
+    } };
+    return h("div", { class: "ol-slider" }, h("span", {}, label), input, output);
+  });
+  const show = (now) => {
+    for (const [name, { show: put }] of Object.entries(inputs)) put(now[name]);
+    world.select.value = now.world;
+    picks.forEach(({ select }, n) => {
+      select.value = now.policies[n] ?? "";
+    });
+    inputs.first_change.input.disabled = !["swap", "pieces"].includes(now.world);
+    inputs.second_change.input.disabled = now.world !== "pieces";
+  };
+  const node = h("div", { class: "ol-controls" }, scenes.node, world.node, ...picks.map((each) => each.node), ...sliders);
+  return { node, show };
+}
+
+export { mount };
+
+export default {
+  render({ model, el }) {
+    const host = {
+      get: (name) => model.get(name),
+      set: (name, value) => model.set(name, value),
+      save: () => model.save_changes(),
+      listen: (action) => model.on("change:settings", action),
+      silence: (action) => model.off("change:settings", action),
+    };
+    return mount(el, model.get("about"), model.get("data"), host);
+  },
+};

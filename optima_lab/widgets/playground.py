@@ -1,0 +1,264 @@
+"""Playground: worlds and policies that answer while sliders are dragged, in notebooks and on an offline page.
+
+The browser plays by itself (`bandits.js`), with chance that Python computes, too: `play` lets the library's policies
+meet the same luck, and a test holds both to the very same choices.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import anywidget
+import numpy as np
+import traitlets
+from scipy.special import ndtri
+
+from optima_lab import display
+from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.environments import Gaussian, World, from_function, piecewise
+from optima_lab.bandits.policies import Policy, sized_policy
+from optima_lab.bandits.policies.base import require, require_fraction, require_positive
+from optima_lab.errors import ConfigError, nearest
+from optima_lab.files import expand
+from optima_lab.widgets import assets as widgets
+
+WORLDS = {"still": "nothing changes", "swap": "best and worst swap", "pieces": "two changes", "waves": "waves"}
+POLICIES = ("optima", "optima_calibrated", "gaussian_dts", "discounted_ucb", "epsilon_greedy", "random")
+STREAMS = {name: number for number, name in enumerate(("world", *POLICIES))}  # each has luck of its own
+HALF = 2**15  # numbers in the table of normal quantiles above the median
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One state of the sliders.
+
+    gap: best minus worst mean; the worst is half of it.  noise: standard deviation of a reward; both in units of the
+    reward.  first_change, second_change: per cent of the horizon.  decay: γ; ε-greedy's step is 1 − γ.
+    initial_plays: T0.  Raises ConfigError for what is out of range.
+    """
+
+    world: str = "swap"
+    policies: tuple[str, ...] = ("optima", "optima_calibrated", "random")
+    arms: int = 5
+    gap: float = 0.04
+    noise: float = 0.02
+    first_change: int = 50
+    second_change: int = 75
+    decay: float = 0.98
+    initial_plays: int = 2
+    horizon: int = 500
+    replications: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, valid in ((self.world, WORLDS), *((policy, POLICIES) for policy in self.policies)):
+            if name not in valid:
+                raise ConfigError(f"the playground has no {name!r}{nearest(name, list(valid))}")
+        require(1 <= len(self.policies) <= 3, f"policies must be one to three, got {len(self.policies)}")
+        require(2 <= self.arms <= len(LABELS), f"arms must be 2 to {len(LABELS)}, got {self.arms}")
+        changes = self.first_change, self.second_change
+        require(0 < changes[0] < changes[1] < 100, f"changes must be 0 < first < second < 100 per cent, got {changes}")
+        require_positive("gap", self.gap)
+        require_positive("noise", self.noise)
+        require_fraction("decay", self.decay)
+        require(self.initial_plays >= 0, f"initial_plays must be at least 0, got {self.initial_plays}")
+        require(self.horizon >= 10, f"horizon must be at least 10 rounds, got {self.horizon}")
+        require(self.replications >= 2, f"replications must be at least 2, got {self.replications}")
+
+    @property
+    def changes(self) -> tuple[int, ...]:
+        """The first rounds, from 0, under new means."""
+        shares = {"swap": (self.first_change,), "pieces": (self.first_change, self.second_change)}
+        return tuple((share * self.horizon + 50) // 100 for share in shares.get(self.world, ()))
+
+
+STILL = Settings(world="still", initial_plays=10, horizon=600)
+SCENES: Mapping[str, Settings] = {
+    "rewards too small to see": STILL,
+    "rewards large enough": replace(STILL, gap=2.0, noise=0.5),
+    "a change comes late": Settings(
+        policies=("optima_calibrated", "gaussian_dts", "discounted_ucb"),
+        first_change=80,
+        second_change=90,
+        horizon=1500,
+    ),
+    "two changes": Settings("pieces", ("optima_calibrated", "gaussian_dts", "epsilon_greedy"), 7, 0.08, 0.02, 30, 60),
+    "it never rests": Settings("waves", ("optima_calibrated", "gaussian_dts", "random"), gap=0.1, decay=0.95),
+    "hardly any noise": Settings("swap", ("optima", "optima_calibrated", "epsilon_greedy"), 3, 0.04, 0.001),
+}
+
+
+class HashRng:
+    """Chance that Python and the browser share: the few methods of a numpy generator that these policies call.
+
+    Every number is a hash of (seed, stream, call, replication, arm), so none depends on who else draws; normal ones are
+    65,536 equally likely quantiles, found in a table by the hash's first 16 bits.
+    """
+
+    def __init__(self, seed: int, stream: str) -> None:
+        self.base = mix(mix(np.array([seed])) + np.uint32(STREAMS[stream]))
+        self.calls = 0
+
+    def hashes(self, shape: int | tuple[int, ...]) -> np.ndarray:
+        """uint32 of this shape, (R,) or (R, K); every call has new ones."""
+        rows, columns = (*np.atleast_1d(shape), 1)[:2]
+        row = mix(mix(self.base + np.uint32(self.calls)) + np.arange(rows, dtype=np.uint32))
+        self.calls += 1
+        return mix(row[:, None] + np.arange(columns, dtype=np.uint32)).reshape(shape)
+
+    def random(self, shape: int | tuple[int, ...]) -> np.ndarray:
+        """Uniform in [0, 1)."""
+        return self.hashes(shape) / 2**32
+
+    def standard_normal(self, shape: int | tuple[int, ...]) -> np.ndarray:
+        """N(0, 1)."""
+        table = quantiles().astype(np.float64)
+        return np.concatenate([-table[::-1], table])[self.hashes(shape) >> np.uint32(16)]
+
+    def integers(self, high: int, size: int) -> np.ndarray:
+        """0 … high − 1, equally likely."""
+        return np.floor(self.random(size) * high).astype(np.int64)
+
+    def permuted(self, rows: np.ndarray, axis: int) -> np.ndarray:
+        """Every row in an order of its own."""
+        require(axis == 1, f"axis must be 1, got {axis}")
+        return np.take_along_axis(rows, self.hashes(rows.shape).argsort(axis=1, kind="stable"), axis=1)
+
+
+def mix(number: np.ndarray) -> np.ndarray:
+    """uint32 → uint32, every bit of the result hanging on every bit (C. Wellons' lowbias32)."""
+    x = number.astype(np.uint32)
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
+
+
+@cache
+def quantiles() -> np.ndarray:
+    """float32 (32768,): the upper half of 65,536 equally likely normal quantiles."""
+    return ndtri((np.arange(HALF, 2 * HALF) + 0.5) / (2 * HALF)).astype(np.float32)
+
+
+def world(settings: Settings) -> World:
+    """The world of the sliders: means from gap/2 to 3·gap/2 with Gaussian noise."""
+    low, noise = settings.gap / 2, Gaussian(settings.noise)
+    means = np.linspace(low, low + settings.gap, settings.arms)
+    if settings.world == "waves":
+        middle, swing = low + settings.gap / 2, settings.gap / 2
+        offset = np.arange(settings.arms) / settings.arms
+
+        def waves(rounds: np.ndarray) -> np.ndarray:
+            return middle + swing * np.sin(2 * np.pi * (2 * rounds / settings.horizon + offset))
+
+        return from_function(waves, settings.arms, noise, title="waves")
+    after = [means, means[[-1, *range(1, settings.arms - 1), 0]]]  # best and worst swapped
+    if settings.world == "pieces":
+        shift = max(1, (2 * settings.arms) // 5)
+        after = [np.roll(means, -shift * piece) for piece in range(3)]
+    return piecewise(np.stack(after[: 1 + len(settings.changes)]), settings.changes, noise, settings.world)
+
+
+def policy(name: str, settings: Settings) -> Policy:
+    """The library's policy, its parameters from the sliders, its sizes from the world's."""
+    forced = {"initial_plays": max(settings.initial_plays, 0 if name.startswith("optima") else 1)}
+    given: dict[str, dict[str, Any]] = {
+        "random": {},
+        "discounted_ucb": {"decay": settings.decay},
+        "epsilon_greedy": {"step": 1 - settings.decay, **forced},
+    }
+    top = 1.5 * settings.gap + 4 * settings.noise
+    return sized_policy(name, top, settings.noise, **given.get(name, {"decay": settings.decay, **forced}))
+
+
+@dataclass(frozen=True)
+class Played:
+    """What one policy did: arm (T, R); regret (T, R) summed up; mean and deviation (T + 1, K) of the first replication.
+
+    Beliefs are those before each round, and after the last; NaN for a policy without.
+    """
+
+    arm: np.ndarray
+    regret: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
+def play(settings: Settings) -> dict[str, Played]:
+    """What `bandits.js` plays, played by the library's own policies and world: by name, each with the same luck."""
+    means = world(settings).table(settings.horizon)[:, 0]
+    luck = HashRng(settings.seed, "world")
+    chance = np.stack([luck.standard_normal(settings.replications) for _ in range(settings.horizon)])
+    return {name: _play(name, settings, means, chance) for name in settings.policies}
+
+
+def _play(name: str, settings: Settings, means: np.ndarray, chance: np.ndarray) -> Played:
+    player, luck = policy(name, settings), cast(np.random.Generator, HashRng(settings.seed, name))
+    state = player.init(settings.arms, settings.replications, luck)
+    noise, arm = Gaussian(settings.noise), np.zeros(chance.shape, np.int64)
+    beliefs = np.full((2, settings.horizon + 1, settings.arms), np.nan)
+    for t in range(settings.horizon + 1):
+        if (belief := player.posterior(state)) is not None:
+            beliefs[:, t] = belief.mean[0], belief.deviation[0]
+        if t < settings.horizon:
+            arm[t] = player.select(state, luck).arm
+            player.learn(state, arm[t], noise.reward(means[t, arm[t]], chance[t], arm[t]))
+    lost = means.max(axis=1)[:, None] - np.take_along_axis(means, arm, axis=1)
+    return Played(arm, lost.cumsum(axis=0), *beliefs)
+
+
+class Playground(anywidget.AnyWidget):
+    """Sliders, worlds and policies. `settings` follows the page (`Settings(**…)` of it is shown) and can be set."""
+
+    _esm = widgets.script("playground")
+    _css = widgets.stylesheet()
+    about = traitlets.Dict().tag(sync=True)
+    data = traitlets.Bytes().tag(sync=True)
+    settings = traitlets.Dict().tag(sync=True)
+
+    def __repr__(self) -> str:
+        return "Playground of bandits: drawn in JupyterLab, and on the page playground.html"
+
+
+def playground(scene: str = "rewards too small to see", **changes: Any) -> Playground:
+    """The playground as a widget, beginning with a scene of `SCENES`; `changes` are fields of Settings.
+
+    Raises ConfigError for a scene or a value that does not exist.
+    """
+    if scene not in SCENES:
+        raise ConfigError(f"scene must be one of {', '.join(SCENES)}, got {scene!r}{nearest(scene, list(SCENES))}")
+    about, data = handed_over()
+    try:
+        settings = replace(SCENES[scene], **changes)
+    except TypeError as error:
+        raise ConfigError(f"the playground's settings are {', '.join(asdict(SCENES[scene]))}: {error}") from None
+    return Playground(about=about, data=data, settings=listed(settings))
+
+
+def write_page(path: str | Path) -> Path:
+    """The playground as one HTML file that needs no network. Raises RecordError where it cannot be written."""
+    about, data = handed_over()
+    text = widgets.page("Playground: bandits in a changing world", "playground", about, data, home="index.html")
+    return widgets.write_page(expand(path), text)
+
+
+def handed_over() -> tuple[dict[str, Any], bytes]:
+    """What the browser gets: worlds, policies with their looks, scenes; and the table of normal quantiles."""
+    layout, data = widgets.pack({"quantiles": quantiles()})
+    known = {name: display.POLICIES[name] for name in POLICIES}
+    looks = {name: {"title": it.label, "colour": it.colour, "dash": it.dash} for name, it in known.items()}
+    about = {
+        "arms": widgets.arms(),
+        "layout": layout,
+        "worlds": WORLDS,
+        "policies": looks,
+        "streams": STREAMS,
+        "scenes": {name: listed(settings) for name, settings in SCENES.items()},
+    }
+    return about, data
+
+
+def listed(settings: Settings) -> dict[str, Any]:
+    """Settings as the browser keeps them."""
+    return asdict(settings) | {"policies": list(settings.policies)}

@@ -1,0 +1,242 @@
+"""Recorded runs as compact arrays, one row a round: what the replay hands to the browser.
+
+Everything comes from the records (`experiments.records`); what is missing, unfinished or damaged is said in `notes`.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.posterior import replay_posterior
+from optima_lab.display import called, in_order, task_title, tasks_in_order
+from optima_lab.errors import RecordError
+from optima_lab.experiments.experiment import RecordFolder
+from optima_lab.experiments.records import read_json, read_lines, why_stopped
+from optima_lab.experiments.schema import check_run, check_whole
+
+NO_ARM = 255  # in the array of arms: nothing was distilled layer by layer
+RATIOS = ("ratio_kl", "ratio_hidden", "ratio_attention")
+LOSSES = ("probe_train", "probe_kl", "probe_hidden", "probe_attention")
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class RunTrace:
+    """One run. `arrays` have T rows; mean, deviation and plays have T + 1: before every round, and after the last.
+
+    round, step: numbers.  arm: index in LABELS, or NO_ARM.  initial: forced plays.  reward (T,), ratio (T, 3), loss
+    (T, 4) after the round.  draws, mean, deviation, plays (·, K): absent where the strategy has none.
+    stopped: 'round 12: …', where a student's numbers went wrong; '' for one that went on to its end.
+    """
+
+    name: str
+    task: str
+    seed: int
+    strategy: str
+    about: Mapping[str, Any]
+    arrays: Arrays
+    score: tuple[tuple[int, float], ...] = ()  # (round, score on the dev split), in the task's metric
+    notes: tuple[str, ...] = ()
+    stopped: str = ""
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds are recorded."""
+        return len(self.arrays["round"])
+
+
+def places(path: Path) -> list[RecordFolder]:
+    """The experiments of a folder: of one experiment, of a task, or of everything below `runs`.
+
+    Raises RecordError where there are none.
+    """
+    if not path.is_dir():
+        raise RecordError(f"no such run: {path} must be the folder of an experiment or of runs, and does not exist")
+    depths = ("*/run.json", "*/*/run.json", "*/*/*/run.json")
+    begun = sorted({file.parent.parent for depth in depths for file in path.glob(depth)})
+    if not begun:
+        raise RecordError(f"no run in {path}: a run is a folder <task>/<experiment>/<strategy> with a run.json")
+    return [_place(folder) for folder in begun]
+
+
+def _place(folder: Path) -> RecordFolder:
+    """With the seed of its first run that can be read; of the others `tracks` will say why they cannot."""
+    known, seed = sorted(file.parent for file in folder.glob("*/run.json")), None
+    for run in known:
+        with suppress(RecordError):
+            seed = _config(check_run(read_json(run / "run.json"), run)).get("seed")
+            break
+    return RecordFolder(folder, tuple(run.name for run in known), seed if isinstance(seed, int) else 0)
+
+
+def _config(about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A run's configuration, as far as it is one."""
+    known = about.get("config")
+    return known if isinstance(known, dict) else {}
+
+
+def tracks(experiments: Sequence[RecordFolder]) -> tuple[list[RunTrace], list[str]]:
+    """Every run that has a round, in the order of figures; and a line for each run that cannot be shown.
+
+    Raises RecordError where no run has one, saying why.
+    """
+    found, problems = [], []
+    for each in experiments:
+        for name in each.only:
+            try:
+                found.append(_track(each, each.folder / name))
+            except RecordError as error:
+                problems.append(str(error))
+    if not found:
+        raise RecordError("; ".join(problems) or "no run was asked for")
+    order, tasks = in_order(track.strategy for track in found), tasks_in_order(track.task for track in found)
+    found.sort(key=lambda t: (tasks.index(t.task), t.seed, order.index(t.strategy)))
+    return _named(found), problems
+
+
+def _named(found: Sequence[RunTrace]) -> list[RunTrace]:
+    """Names that say as much as is needed to tell the runs apart."""
+    several = [len({getattr(track, key) for track in found}) > 1 for key in ("task", "seed")]
+    named = []
+    for track in found:
+        task = f"{task_title(track.task)} · " if several[0] else ""
+        seed = f", seed {track.seed}" if several[1] else ""
+        named.append(replace(track, name=f"{task}{called(track.strategy)}{seed}"))
+    return named
+
+
+def _track(source: RecordFolder, folder: Path) -> RunTrace:
+    if folder.is_symlink() or not (folder / "run.json").exists():
+        raise RecordError(f"no such run: {folder} has no run.json of its own")
+    about = check_run(read_json(folder / "run.json"), folder / "run.json")
+    path = folder / "rounds.jsonl"
+    rows = read_lines(path)
+    if not rows:
+        raise RecordError(f"{about['strategy']}: no round is recorded yet in {path}")
+    try:
+        arrays = _columns(rows) | _vectors(rows)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise RecordError(f"{path} must hold the same numbers in every round: {error!r}") from None
+    arrays |= _beliefs(about, arrays)
+    stopped = why_stopped(folder)
+    alone = "only one round is recorded" if len(rows) == 1 else ""
+    notes = (_end(folder, about, rows, stopped), _half_written(path), _not_finite(arrays["reward"]), alone)
+    strategy, told = about["strategy"], tuple(note for note in notes if note)
+    return RunTrace(strategy, source.task, source.seed, strategy, about, arrays, _scores(folder), told, stopped)
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """The columns that every strategy has."""
+    arms = [NO_ARM if row["arm"] is None else LABELS.index(row["arm"]) for row in rows]
+    return {
+        "round": np.array([row["round"] for row in rows], np.uint32),
+        "step": np.array([row["step"] for row in rows], np.uint32),
+        "arm": np.array(arms, np.uint8),
+        "initial": np.array([row["initial"] for row in rows], np.uint8),
+        "reward": np.array([row["reward"] for row in rows], np.float64),
+        "ratio": np.array([[row[name] for name in RATIOS] for row in rows], np.float64),
+        "loss": np.array([[row[name] for name in LOSSES] for row in rows], np.float64),
+    }
+
+
+def _vectors(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """Draws (T, K), and means and plays (T + 1, K) where the strategy keeps them; null is NaN."""
+    found = {}
+    if all(row["draws"] is not None for row in rows):
+        found["draws"] = np.array([row["draws"] for row in rows], np.float64)
+    for name in ("mean", "plays"):
+        if all(row[f"{name}_before"] is not None for row in rows):
+            before = [row[f"{name}_before"] for row in rows]
+            found[name] = np.array([*before, rows[-1][f"{name}_after"]], np.float64)
+    for name, array in found.items():
+        if array.shape[1:] != (len(LABELS),):
+            raise ValueError(f"{name} must have {len(LABELS)} numbers a round")
+    return found
+
+
+def _beliefs(about: Mapping[str, Any], arrays: Arrays) -> dict[str, np.ndarray]:
+    """Mean and deviation (T + 1, K) that the policy held of every arm: rebuilt, for records keep no deviation.
+
+    Nothing is returned for a strategy without a posterior, or where what is rebuilt is not what was recorded (another
+    version of the policy).
+    """
+    policy, parameters = about.get("policy", ""), about.get("parameters", {})
+    arm = arrays["arm"].astype(np.int64)  # NO_ARM is none of the arms: what is rebuilt ends there
+    belief = replay_posterior(policy, parameters, arm, arrays["reward"], len(LABELS))
+    if belief is None:
+        return {}
+    known = np.isfinite(belief.mean)
+    if "mean" in arrays and not np.allclose(belief.mean[known], arrays["mean"][known], atol=1e-9):
+        return {}
+    return {"mean": arrays.get("mean", belief.mean), "deviation": belief.deviation}
+
+
+def _scores(folder: Path) -> tuple[tuple[int, float], ...]:
+    path = folder / "evals.jsonl"
+    rows = [check_whole(row, "evals", path) for row in read_lines(path)]
+    shown = [row for row in rows if (row["split"], row["metric"]) == ("dev", "score") and row["value"] is not None]
+    return tuple((row["round"], float(row["value"])) for row in shown if "round" in row)
+
+
+def _end(folder: Path, about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], stopped: str) -> str:
+    """Why the record ends before its time, if it does."""
+    if stopped:
+        return f"its numbers went wrong and it stopped in {stopped}"
+    if (folder / "done.json").exists():
+        return ""
+    total = _rounds(_config(about))
+    of = f"of {total} " if total else ""
+    return f"still training, or stopped: {rows[-1]['round']} {of}rounds are recorded so far"
+
+
+def _rounds(config: Mapping[str, Any]) -> int:
+    """How many rounds a whole run has; 0 where its configuration does not say."""
+    steps, each = config.get("steps"), config.get("round_steps")
+    return steps // each if isinstance(steps, int) and isinstance(each, int) and each > 0 else 0
+
+
+def _half_written(path: Path) -> str:
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        whole = file.read(1) == b"\n"
+    return "" if whole else "the last line of its record was only half written; it is left out"
+
+
+def _not_finite(reward: np.ndarray) -> str:
+    count = int((~np.isfinite(reward)).sum())
+    return f"{count} of {len(reward)} rewards are not finite numbers: gaps" if count else ""
+
+
+def fit(found: Sequence[RunTrace], wanted: Sequence[int], limit_bytes: int) -> list[RunTrace]:
+    """As many tracks as fit in `limit_bytes`, those numbered in `wanted` always; if these are too large, fewer rounds.
+
+    What is left out is said in the notes of what stays.
+    """
+    sizes = [packed_bytes(track) for track in found]
+    kept, room = set(wanted), limit_bytes - sum(sizes[number] for number in wanted)
+    for number, size in enumerate(sizes):
+        if number not in kept and size <= room:
+            kept, room = kept | {number}, room - size
+    every = int(np.ceil(sum(sizes[number] for number in kept) / limit_bytes))
+    return [_thinned(found[number], every) if every > 1 else found[number] for number in sorted(kept)]
+
+
+def packed_bytes(track: RunTrace) -> int:
+    """Size of a track in the browser: four bytes a number, one for arms and flags."""
+    return sum(array.size * (1 if array.dtype == np.uint8 else 4) for array in track.arrays.values())
+
+
+def _thinned(track: RunTrace, every: int) -> RunTrace:
+    rounds = track.rounds
+    rows = np.unique([*range(0, rounds, every), rounds - 1])
+    arrays = {
+        name: array[rows] if len(array) == rounds else array[[*rows, rounds]] for name, array in track.arrays.items()
+    }
+    ordinal = {2: "2nd", 3: "3rd"}.get(every, f"{every}th")
+    note = f"every {ordinal} of {rounds:,} rounds is in this page; the notebook shows all of them"
+    return replace(track, arrays=arrays, notes=(*track.notes, note))

@@ -1,0 +1,137 @@
+"""Replay of recorded runs: a widget for notebooks and the same widget as an offline page.
+
+`replay.js` draws; Python only hands over arrays. What cannot be shown is said in the widget's place.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from optima_lab.display import task_metric, task_title
+from optima_lab.errors import OptimaError, RecordError
+from optima_lab.experiments.experiment import RecordFolder
+from optima_lab.files import expand
+from optima_lab.widgets import assets as widgets
+from optima_lab.widgets.recording import RunTrace, fit, places, tracks
+
+NOTHING = -1  # in place of a run's number: show no second run
+LIMIT_BYTES = 1_350_000  # of arrays in a page: a third more as text, and the script stays below PAGE_BYTES
+Experiments = RecordFolder | Sequence[RecordFolder] | str | Path
+
+
+class Replay(anywidget.AnyWidget):
+    """A recorded run, or two side by side, round by round.
+
+    round: row of the timeline, from 0.  left, right: numbers of the runs shown, as in `names`; right = -1: only one.
+    All three follow the page and can be set or linked.
+    """
+
+    _esm = widgets.script("replay")
+    _css = widgets.stylesheet()
+    about = traitlets.Dict().tag(sync=True)
+    data = traitlets.Bytes().tag(sync=True)
+    round = traitlets.Int(0).tag(sync=True)
+    left = traitlets.Int(0).tag(sync=True)
+    right = traitlets.Int(NOTHING).tag(sync=True)
+
+    def __repr__(self) -> str:
+        return f"Replay of {len(self.names)} recorded runs: drawn in JupyterLab, and on the page replay.html"
+
+    @property
+    def names(self) -> list[str]:
+        """The runs that can be shown."""
+        return [track["name"] for track in self.about.get("tracks", [])]
+
+
+def replay(experiment: Experiments, left: str = "OPTIMA", right: str = "Random") -> Replay:
+    """A widget that replays recorded runs: of an experiment, of several, or of a folder of either.
+
+    left, right: the strategies to begin with ('' for right: only one); others are chosen in the widget. Several
+    experiments stand beside each other: of two tasks, `left` of the first is shown beside `left` of the second.
+    Whatever cannot be read is said in the widget's place; nothing is raised.
+    """
+    try:
+        found, problems = tracks(sources(experiment))
+    except OptimaError as error:
+        return Replay(about=widgets.readable({"message": str(error), "tracks": []}))
+    shown = chosen(found, left, right)
+    about, data = handed_over(found, shown, problems)
+    return Replay(about=about, data=data, left=shown[0], right=shown[1])
+
+
+def write_page(experiment: Experiments, path: str | Path, left: str = "OPTIMA", right: str = "Random") -> Path:
+    """The replay as one HTML file below 2 MB that needs no network; a longer record is thinned, and the page says so.
+
+    Raises RecordError where nothing can be read or the file cannot be written.
+    """
+    found, problems = tracks(sources(experiment))
+    wanted = [number for number in chosen(found, left, right) if number != NOTHING]
+    kept = fit(found, wanted, LIMIT_BYTES)
+    shown = chosen(kept, left, right)
+    left_out = len(found) - len(kept)
+    problems += [f"{left_out} more runs are recorded; this page holds those that fit"] if left_out else []
+    about, data = handed_over(kept, shown, problems)
+    title = f"{' and '.join(dict.fromkeys(task_title(track.task) for track in kept))}: replay of recorded runs"
+    return widgets.write_page(expand(path), widgets.page(title, "replay", about, data, home="../index.html"))
+
+
+def sources(experiment: Experiments) -> Sequence[RecordFolder]:
+    """Experiments as they come: one, several, or a folder. Raises RecordError where a folder holds none."""
+    if isinstance(experiment, str | Path):
+        return places(expand(experiment))
+    if isinstance(experiment, Sequence):
+        return experiment
+    if not hasattr(experiment, "folder"):
+        raise RecordError(
+            f"experiment must be an experiment, a list of them or a folder, got {type(experiment).__name__}"
+        )
+    return [experiment]
+
+
+def chosen(found: Sequence[RunTrace], left: str, right: str) -> tuple[int, int]:
+    """The numbers of the two runs to begin with; the nearest there is where a strategy is not recorded."""
+    first = _find(found, left, "Random") if left else 0
+    first = max(first, 0)
+    if not right:
+        return first, NOTHING
+    others = [n for n, track in enumerate(found) if track.task != found[first].task and track.strategy == left]
+    second = others[0] if others else _find(found, right, "Img+Txt+Multi")
+    return first, second if second != first else NOTHING
+
+
+def _find(found: Sequence[RunTrace], *strategies: str) -> int:
+    names = [track.strategy for track in found]
+    return next((names.index(name) for name in strategies if name in names), NOTHING)
+
+
+def handed_over(
+    found: Sequence[RunTrace], shown: tuple[int, int], problems: Sequence[str]
+) -> tuple[dict[str, Any], bytes]:
+    """What the browser gets: facts about the runs with where their arrays lie, and the arrays' bytes."""
+    arrays = {f"{number}.{name}": array for number, track in enumerate(found) for name, array in track.arrays.items()}
+    layout, data = widgets.pack(arrays)
+    about = {
+        "arms": widgets.arms(),
+        "tracks": [_facts(track) for track in found],
+        "layout": layout,
+        "problems": list(problems),
+        "shown": list(shown),
+    }
+    return widgets.readable(about), data
+
+
+def _facts(track: RunTrace) -> Mapping[str, Any]:
+    return {
+        "name": track.name,
+        "title": f"{task_title(track.task)}, {track.name}" if task_title(track.task) not in track.name else track.name,
+        "strategy": track.strategy,
+        "policy": str(track.about.get("policy", "")),
+        "variant": str(track.about.get("reward", "all")),
+        "metric": task_metric(track.task),
+        "score": [list(pair) for pair in track.score],
+        "notes": list(track.notes),
+        "stopped": track.stopped,
+    }
