@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from glob import escape
 from math import isfinite
 from pathlib import Path
 from secrets import token_hex
@@ -72,12 +73,18 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """A `temporary_path` for a file or a folder; what lies there in the end is removed."""
+    """A `temporary_path` for a file or a folder; what lies there in the end is removed.
+
+    So is what processes that were killed while they wrote the same target have left.
+    """
     part = temporary_path(path)
     try:
         yield part
     finally:
         remove(part)
+        for other in path.parent.glob(f"{escape(path.name)}.*.part"):
+            if is_part(other) and maker_lives(other) is False:
+                remove(other)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from optima_lab import files as files
+from optima_lab import files
 from optima_lab.data.tokenizers import SentencePieceTokenizer
 from optima_lab.errors import ConfigError, DataError, OptimaError, RecordError
 from optima_lab.experiments.records import Writer, write_json
@@ -234,3 +234,16 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
         ConfigError, match=r"must name a home folder that exists, got '~nobody-here/x'; write \./~nobody"
     ):
         expand("~nobody-here/x")
+
+
+@pytest.mark.parametrize("name", ["a.json", "[odd] name*.svg", "room"])
+def test_whoever_writes_removes_what_the_killed_left_of_it_alone(tmp_path: Path, name: str) -> None:
+    code = "import sys; from pathlib import Path; from optima_lab.files import temporary_path as t;"
+    code += "part = t(Path(sys.argv[1])); part.write_text('half'); print(part)"
+    dead = Path(python(code, str(tmp_path / name)).stdout.strip())
+    of_another = Path(python(code, str(tmp_path / "b.json")).stdout.strip())
+    alive = files.temporary_path(tmp_path / name)
+    alive.write_text("being written")
+    assert dead.exists() and of_another.exists()
+    files.write_text(tmp_path / name, "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / name, alive, of_another])
