@@ -127,6 +127,8 @@ def parse_strategies(given: Spec | Sequence[Spec], config: Config) -> tuple[Stra
 def parse_strategy(given: Spec, config: Config) -> Strategy:
     """One strategy; the configuration gives what is not said."""
     spec = _read(given, config) if isinstance(given, str) else given
+    if not isinstance(spec, Fixed | Adaptive):
+        raise ConfigError(f"a strategy must be text, Fixed(…) or Adaptive(…), got {spec!r}")
     if spec in BASELINES.values():
         key = next(key for key, baseline in BASELINES.items() if baseline == spec)
         return Strategy(NAMES[key], key, arm=spec.arm if isinstance(spec, Fixed) else "", changes=dict(spec.changes))
@@ -143,7 +145,12 @@ def parse_strategy(given: Spec, config: Config) -> Strategy:
 
 
 def _adaptive(spec: Adaptive, changes: dict[str, Value], config: Config) -> Strategy:
-    key = next(name for name, kind in POLICIES.items() if kind is type(spec.policy))
+    known = {
+        kind: name for name, kind in POLICIES.items() if name != "oracle"
+    }  # which outside a simulation knows nothing
+    if type(spec.policy) not in known:
+        raise ConfigError(f"a strategy's policy must be one of {', '.join(known.values())}, got {spec.policy!r}")
+    key = known[type(spec.policy)]
     if spec.reward not in VARIANTS:
         valid = tuple(VARIANTS)
         raise ConfigError(f"reward must be one of {', '.join(valid)}, got {spec.reward!r}{nearest(spec.reward, valid)}")

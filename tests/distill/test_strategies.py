@@ -3,8 +3,8 @@
 import pytest
 
 from optima_lab.bandits.arms import LABELS, parse_arm
-from optima_lab.bandits.policies import make_policy
-from optima_lab.distill.strategies import NAMES, default_strategies, parse_strategies, parse_strategy
+from optima_lab.bandits.policies import EmaThompson, make_policy
+from optima_lab.distill.strategies import NAMES, Adaptive, Fixed, default_strategies, parse_strategies, parse_strategy
 from optima_lab.errors import ConfigError
 from optima_lab.parameters import override
 from optima_lab.presets import preset
@@ -160,3 +160,47 @@ def test_arms_written_in_any_order_are_the_arms():
 
 def test_a_list_means_what_text_with_commas_means():
     assert parse_strategies(["optima", "gaussian_dts"], CONFIG) == parse_strategies("optima, gaussian_dts", CONFIG)
+
+
+def test_objects_mean_what_their_text_means():
+    for text, spec in {
+        "img+txt": Fixed("img+txt"),
+        "none": Fixed("", {"alpha_kl": 0.0}),
+        "multi:attention=weights": Fixed("multi", {"attention": "weights"}),
+        "optima:decay=0.5:reward=kl": Adaptive(EmaThompson(decay=0.5, initial_plays=3), "kl"),
+    }.items():
+        assert parse_strategy(spec, CONFIG) == parse_strategy(text, CONFIG)
+    assert parse_strategies(Fixed("img"), CONFIG) == parse_strategies("img", CONFIG)
+    assert [s.id for s in parse_strategies(["img", Fixed("txt")], CONFIG)] == ["img", "txt"]
+
+
+def test_the_text_of_a_strategy_gives_it_again():
+    for strategy in parse_strategies("all", CONFIG):
+        assert parse_strategy(strategy.text, CONFIG) == strategy
+    for text in (
+        "optima:decay=0.5:scale=2",
+        "img:attention=weights:round_steps=4",
+        "dide",
+        "optima:reward=kl",
+        "fixed:arm=2",
+    ):
+        strategy = parse_strategy(text, CONFIG)
+        assert parse_strategy(strategy.text, CONFIG) == strategy
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([Fixed("img"), 3], "must be text, Fixed"),
+        (Adaptive("optima"), "policy must be one of .*optima.*, got 'optima'"),  # pyright: ignore[reportArgumentType]
+        (Adaptive(make_policy("oracle")), "policy must be one of"),
+        (Adaptive(EmaThompson(), "klx"), "reward must be one of all, kl, layers, got 'klx'"),
+        (Fixed("img", {"lr": 0.1}), "changes must be of round_steps, .*, got 'lr'"),
+        (Fixed("imgg"), "arm must be one of"),
+        ([], "strategies must be names between commas"),
+    ],
+)
+def test_objects_that_are_no_strategies_are_refused_in_one_line(given, message: str):
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse_strategies(given, CONFIG)
+    assert "\n" not in str(caught.value)
