@@ -117,3 +117,11 @@ def _state(student: Student) -> dict[str, Any]:
         "before": list(student.before or ()),
         "stopped": student.stopped,
     }
+
+
+def kept_students(path: Path) -> frozenset[str]:
+    """The strategies whose students a file keeps, by id; none where it is damaged. Nothing in it is executed."""
+    try:
+        return frozenset(torch.load(path, map_location="cpu", weights_only=True)["parts"]["students"])
+    except Exception:  # damaged bytes may raise anything
+        return frozenset()

@@ -14,7 +14,7 @@ from optima_lab.config import Config
 from optima_lab.data.datasets import TaskData, locate
 from optima_lab.data.synthetic.write import write_world
 from optima_lab.distill import parallel
-from optima_lab.distill.checkpoint import Checkpointer, Pupils
+from optima_lab.distill.checkpoint import Checkpointer, Pupils, kept_students
 from optima_lab.distill.parallel import device
 from optima_lab.distill.seeds import derive_seed
 from optima_lab.distill.strategies import OWN, Strategy
@@ -94,9 +94,7 @@ def train_population(
     shapes = [task.shapes(model) for model in (models[0], teacher)]
     students = [make_student(config, each, model, *shapes) for each, model in zip(strategies, models, strict=True)]
     keeper = Checkpointer(folder / f"resume-{content_hash(*sorted(s.id for s in strategies))}.pt", code_fingerprint())
-    done = keeper.restore(
-        {"students": Pupils(students)}, lambda step: all(_recorded(folder / s.id, step) for s in strategies)
-    )
+    done = _restore(keeper, folder, students)
     parallel.barrier()  # until everyone knows where to go on: the first now cuts the records there
     with shop.stages.stage("students"), ExitStack() as stack:
         abouts = [(folder / s.id, _run_about(config, s)) for s in strategies] if first else []
@@ -111,7 +109,28 @@ def train_population(
         write_json(writer.folder / "done.json", {"steps": config.training.steps, "stopped": student.stopped})
     if first:
         keeper.drop()
+        _drop_finished(folder)
     parallel.barrier()
+
+
+def _restore(keeper: Checkpointer, folder: Path, students: Sequence[Student]) -> int:
+    """The steps that these students have behind them: by their own file, else by one that keeps others beside them,
+    who have ended since."""
+    parts, ids = {"students": Pupils(students)}, [student.strategy.id for student in students]
+    for path in (keeper.path, *sorted(folder.glob("resume-*.pt"))):
+        done = Checkpointer(path, keeper.code).restore(
+            parts, lambda step: all(_recorded(folder / i, step) for i in ids)
+        )
+        if done:
+            return done
+    return 0
+
+
+def _drop_finished(folder: Path) -> None:
+    """Remove what is kept of students who have all ended: whoever was killed between their ends left it."""
+    for path in folder.glob("resume-*.pt"):
+        if all((folder / name / "done.json").exists() for name in kept_students(path)):
+            path.unlink(missing_ok=True)
 
 
 def _recorded(folder: Path, step: int) -> bool:

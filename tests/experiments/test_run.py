@@ -538,3 +538,32 @@ def test_home_is_expanded_wherever_a_path_is_taken(python: bool, runs: Path, mon
         assert main([*command, *changes, "--data", "~/no-data"]) == 2
         assert "data must be a folder" in capsys.readouterr().err
     assert files(runs) == before and not (runs.parent / "~").exists()
+
+
+def test_who_was_killed_between_the_ends_of_two_students_trains_no_step_twice(runs: Path, monkeypatch):
+    """One is done, the other's last rounds are kept in the file of both; with that done, too, nothing is left."""
+    monkeypatch.setattr(checkpoint, "EVERY_SECONDS", -1.0)
+    original, begun = population.write_json, []
+
+    def dies(path: Path, content) -> None:
+        if path.name == "done.json" and path.parent.name == "img+txt":
+            raise KeyboardInterrupt
+        original(path, content)
+
+    monkeypatch.setattr(population, "write_json", dies)
+    with pytest.raises(KeyboardInterrupt):
+        ask(runs, "txt+multi,img+txt")
+    monkeypatch.setattr(population, "write_json", original)
+    (folder,) = {path.parent for path in runs.rglob("resume-*.pt")}
+    assert (folder / "txt+multi" / "done.json").exists() and not (folder / "img+txt" / "done.json").exists()
+    distill = population.distill
+
+    def counted(config, task, students, done):
+        begun.append(done)
+        return distill(config, task, students, done)
+
+    monkeypatch.setattr(population, "distill", counted)
+    (experiment,) = ask(runs, "txt+multi,img+txt")
+    assert begun and 0 < begun[0] < experiment.config.training.steps
+    assert [*runs.rglob("resume-*.pt")] == []
+    assert read_runs([experiment])["done"].tolist() == [True, True]
