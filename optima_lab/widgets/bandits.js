@@ -223,7 +223,7 @@ const MAKERS = {
       const explore = Array.from({ length: state.R }, (_, r) => luck.uniform(mix(luck.row(r))) < 0.1);
       luck.next();
       const random = Array.from({ length: state.R }, (_, r) => Math.floor(luck.uniform(mix(luck.row(r))) * state.K));
-      topArms(state, luck, (r, cell) => state.mean[cell], arm);
+      topArms(state, luck, (_, cell) => state.mean[cell], arm);
       for (let r = 0; r < state.R; r += 1) if (explore[r]) arm[r] = random[r];
       return arm;
     };
