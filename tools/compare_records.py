@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     """0 where they hold the same numbers, 1 where not, 2 for wrong use."""
     folders = [Path(argument) for argument in arguments]
     if len(folders) != 2 or not all(folder.is_dir() for folder in folders):
-        print(__doc__.splitlines()[0], file=sys.stderr)
+        print("usage: python tools/compare_records.py RUNS OTHER, two folders of runs", file=sys.stderr)
         return 2
     found = list(differences(*folders))
     print(*found, f"{len(runs(folders[0]))} runs compared, {len(found)} differences", sep="\n")
