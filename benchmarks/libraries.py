@@ -28,6 +28,7 @@ from optima_lab.coca.forward import CoCaFeatures, _decoder_masks, _text_masks
 from optima_lab.coca.model import TaskModel, blocks
 from optima_lab.distill import losses as eq
 from optima_lab.distill.optim import apply, schedule
+from optima_lab.distill.seeds import stream_seed
 from optima_lab.parameters import override
 from optima_lab.tasks.objectives import DeviceBatch, head_dropout, training_batch, training_loss
 
@@ -94,9 +95,9 @@ def theirs(setting: Setting, length: int = 0) -> Callable[[], list[float]]:
     assert head is not None
 
     def step(number: int) -> float:
-        batch = training_batch(c, data, c.training.batch_size, c.seed, number)
+        batch = training_batch(c, data, c.training.batch_size, stream_seed(c, "batches"), number)
         batch = padded(batch, length) if length else batch
-        keep = head_dropout(student.model, batch, c.finetuning.dropout, c.seed, number)
+        keep = head_dropout(student.model, batch, c.finetuning.dropout, stream_seed(c, "dropout"), number)
         with torch.inference_mode():
             target = large(batch)
         student.optimizer.zero_grad(set_to_none=True)

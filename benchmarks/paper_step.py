@@ -32,6 +32,7 @@ from optima_lab.presets import preset
 from optima_lab.tasks.distillation import CoCaDistillation
 from optima_lab.tasks.recipes import new_student
 
+SEED = 6808  # the smallest at which every task's first arm is of all modules
 NEEDED_GIB, LIMIT_GIB = 10, 24  # 8.4 to 8.7 were measured at batch 2 on a CPU
 VQA_CLASSES = 3_129  # answers seen at least nine times in VQA v2
 ABOUT = (
@@ -137,7 +138,7 @@ def paper(task: str, batch: int, accumulate: int = 1) -> Config:
     T0 = 10 plays of every arm come in random order; at this seed the first is of all modules, so that a step uses all.
     """
     sizes = {"batch_size": batch, "probe_size": batch, "accumulate": accumulate}
-    return preset(task, "paper", seed=7, steps=1, round_steps=1, **sizes)
+    return preset(task, "paper", seed=SEED, steps=1, round_steps=1, **sizes)
 
 
 def measured(task: str, batch: int, accumulate: int = 1) -> dict[str, Any]:

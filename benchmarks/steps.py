@@ -24,6 +24,7 @@ from optima_lab.bandits.arms import LABELS, parse_arm
 from optima_lab.coca.forward import walk
 from optima_lab.distill.optim import apply
 from optima_lab.distill.population import Population
+from optima_lab.distill.seeds import stream_seed
 from optima_lab.experiments.records import read_rounds
 from optima_lab.experiments.run import open_experiments
 from optima_lab.parameters import override
@@ -44,13 +45,13 @@ def bare(setting: Setting, arm: str = "") -> Callable[[], None]:
 
     def run() -> None:
         for step in (next(steps) for _ in range(STEPS)):
-            batch = training_batch(c, data, c.training.batch_size, c.seed, step)
+            batch = training_batch(c, data, c.training.batch_size, stream_seed(c, "batches"), step)
             with torch.inference_mode():
                 if arm:
                     walk(teacher.coca, batch.patches(teacher.patch_size), batch.tokens, run=parse_arm(arm))
                 else:
                     predict(teacher, batch)
-            keep = head_dropout(model, batch, c.finetuning.dropout, c.seed, step)
+            keep = head_dropout(model, batch, c.finetuning.dropout, stream_seed(c, "dropout"), step)
             student.optimizer.zero_grad(set_to_none=True)
             trace = walk(model.coca, batch.patches(model.patch_size), batch.tokens)
             training_loss(data.task, logits(model, trace, keep), batch, data.tokenizer.pad).backward()

@@ -17,7 +17,7 @@ from optima_lab.distill.losses import Losses
 from optima_lab.distill.optim import build_optimizer, schedule
 from optima_lab.distill.parallel import device
 from optima_lab.distill.rewards import ProbeLosses, reward
-from optima_lab.distill.seeds import derive_seed
+from optima_lab.distill.seeds import stream_seed
 from optima_lab.distill.strategies import Strategy
 from optima_lab.distill.trace import AttentionSpec
 
@@ -164,10 +164,10 @@ def make_student(
 
     `own` and `teacher`: layers and widths of both models' modules.
     """
-    projections = Projections(own, teacher, seed=derive_seed(config.seed, 1)).to(device())
+    projections = Projections(own, teacher, seed=stream_seed(config, "projections")).to(device())
     optimizer = build_optimizer(config.optim, [(model, config.training.lr), (projections, config.training.lr)])
     policy = make_policy(strategy.policy, **strategy.parameters) if strategy.policy else None
-    generator = np.random.default_rng(derive_seed(config.seed, 2))
+    generator = np.random.default_rng(stream_seed(config, "policy"))
     state = policy.init(len(ARMS), 1, generator) if policy else {}
     return Student(strategy, strategy.configure(config), model, projections, optimizer, policy, state, generator)
 

@@ -8,7 +8,7 @@ from optima_lab.coca.checkpoints import fingerprint
 from optima_lab.config import Config, PretrainingStage
 from optima_lab.parameters import non_default
 
-RECORD_VERSION = 4  # raise it when the same configuration would leave other records
+RECORD_VERSION = 5  # raise it when the same configuration would leave other records
 
 
 def experiment_id(config: Config, data_fingerprint: str) -> str:

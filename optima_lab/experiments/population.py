@@ -16,7 +16,7 @@ from optima_lab.data.synthetic.write import write_world
 from optima_lab.distill import parallel
 from optima_lab.distill.checkpoint import Checkpointer, Pupils, kept_students
 from optima_lab.distill.parallel import device
-from optima_lab.distill.seeds import derive_seed
+from optima_lab.distill.seeds import stream_seed
 from optima_lab.distill.strategies import OWN, Strategy
 from optima_lab.distill.student import Student, make_student
 from optima_lab.distill.trainer import distill
@@ -89,7 +89,7 @@ def train_population(
     first = parallel.rank() == 0
     if first:
         write_json(folder / "experiment.json", {**_about(config, shop), **facts})
-    models = [new_student(config, base, shop.data, derive_seed(config.seed, 0)) for _ in strategies]
+    models = [new_student(config, base, shop.data, stream_seed(config, "head")) for _ in strategies]
     task = CoCaDistillation(config, teacher, models[0], shop.data)
     shapes = [task.shapes(model) for model in (models[0], teacher)]
     students = [make_student(config, each, model, *shapes) for each, model in zip(strategies, models, strict=True)]

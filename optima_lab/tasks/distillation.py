@@ -15,6 +15,7 @@ from optima_lab.distill.layers import ModuleShape, matched_layer
 from optima_lab.distill.losses import MicrobatchWeights
 from optima_lab.distill.parallel import device
 from optima_lab.distill.population import DistillationTask, Required, TeacherOutput
+from optima_lab.distill.seeds import stream_seed
 from optima_lab.distill.trace import AttentionSpec
 from optima_lab.tasks.objectives import (
     DeviceBatch,
@@ -53,16 +54,20 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
 
     def probe_batch(self) -> DeviceBatch:
         """Rows of the training split from a stream of their own."""
-        rows = probe(self.config.seed, len(self.data.train.tokens), self.config.distillation.probe_size)
+        rows = probe(
+            stream_seed(self.config, "probe"), len(self.data.train.tokens), self.config.distillation.probe_size
+        )
         return to_device(self.data.train.take(rows), device())
 
     def batch(self, step: int) -> DeviceBatch:
         """The batch of a step, augmented where the configuration says so."""
-        return training_batch(self.config, self.data, self.config.training.batch_size, self.config.seed, step)
+        seed = stream_seed(self.config, "batches")
+        return training_batch(self.config, self.data, self.config.training.batch_size, seed, step)
 
     def dropout(self, batch: DeviceBatch, step: int) -> Tensor | None:
         """The mask of the task layer's input; None without a head."""
-        return head_dropout(self.student, batch, self.config.finetuning.dropout, self.config.seed, step)
+        seed = stream_seed(self.config, "dropout")
+        return head_dropout(self.student, batch, self.config.finetuning.dropout, seed, step)
 
     def microbatch_weights(self, part: DeviceBatch, whole: DeviceBatch, spec: AttentionSpec) -> MicrobatchWeights:
         """Shares of examples (captions: of real tokens), and of each module's tokens and pairs."""

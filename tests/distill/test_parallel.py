@@ -71,8 +71,12 @@ def test_two_processes_are_one_with_the_same_batch(tmp_path: Path):
             assert len(one) == len(two) == count
         one, two = (read_lines(place / "steps.jsonl") for place in (ours, theirs))
         for name in ("train", "kl", "hidden", "attention", "total"):
-            expected = [line[name] for line in one]
-            assert [line[name] for line in two] == (pytest.approx(expected, abs=1e-5) if expected[0] else expected)
+            mine, other = ([line[name] for line in lines] for lines in (one, two))
+            if mine[0] is None:
+                assert other == mine
+                continue
+            assert other[:5] == pytest.approx(mine[:5], abs=1e-5)
+            assert other == pytest.approx(mine, abs=1e-4)  # sums in another order: rounding grows with the steps
         arms = [[line["arm"] for line in read_lines(place / "rounds.jsonl")] for place in (ours, theirs)]
         assert arms[0] == arms[1]
 

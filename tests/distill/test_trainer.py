@@ -24,7 +24,7 @@ from optima_lab.distill.layers import Projections
 from optima_lab.distill.losses import attention_loss, hidden_loss, kl_divergence
 from optima_lab.distill.optim import build_optimizer
 from optima_lab.distill.rewards import ProbeLosses, reward
-from optima_lab.distill.seeds import derive_seed
+from optima_lab.distill.seeds import derive_seed, stream_seed
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.errors import ConfigError
 from optima_lab.parameters import override
@@ -94,7 +94,7 @@ def test_records_follow_eqs_2_and_7(optima):
 def test_recorded_rewards_through_the_policy_give_the_recorded_run(optima):
     settings, _, rounds, _ = optima
     policy = make_policy("optima", decay=settings.distillation.decay, initial_plays=1)
-    generator = np.random.default_rng(derive_seed(settings.seed, 2))
+    generator = np.random.default_rng(stream_seed(settings, "policy"))
     state = policy.init(7, 1, generator)
     for record in rounds:
         selection = policy.select(state, generator)
@@ -148,7 +148,7 @@ def test_fixed_and_random_strategies_have_no_posterior():
 
 def probe_losses(settings, data: TaskData, teacher, student) -> ProbeLosses:
     """Eq. 6's losses, written out: the probe's rows, every layer of the student, no dropout."""
-    rows = probe(settings.seed, len(data.train), settings.distillation.probe_size)
+    rows = probe(stream_seed(settings, "probe"), len(data.train), settings.distillation.probe_size)
     batch = to_device(data.train.take(rows), CPU)
     matched = {"image": [2, 4], "text": [3], "decoder": [2]}  # ⌈4i/2⌉, ⌈3i/1⌉, ⌈2i/1⌉
     with torch.no_grad():
@@ -271,13 +271,14 @@ def test_two_steps_by_hand():
     (student,), _, (steps,) = train("img+txt", settings, data)
 
     model = task_model("student", settings, 0, data)
-    w = Projections(model.shapes(), teacher.shapes(), derive_seed(4, 1))
+    w = Projections(model.shapes(), teacher.shapes(), stream_seed(settings, "projections"))
     parts = [(model, settings.training.lr), (w, settings.training.lr)]
     optimizer = build_optimizer(settings.optim, parts)
     arm = parse_arm("img+txt")
     for step in (1, 2):
-        batch = to_device(data.train.take(order(4, step - 1, settings.training.batch_size, len(data.train))), CPU)
-        keep = dropout_mask(derive_seed(4, step), settings.training.batch_size, 16, 0.5)
+        rows = order(stream_seed(settings, "batches"), step - 1, settings.training.batch_size, len(data.train))
+        batch = to_device(data.train.take(rows), CPU)
+        keep = dropout_mask(derive_seed(stream_seed(settings, "dropout"), step), settings.training.batch_size, 16, 0.5)
         ours = walk(model.coca, batch.images, batch.tokens, collect=every_layer(model.coca))
         with torch.no_grad():
             theirs = walk(teacher.coca, batch.images, batch.tokens, collect={"image": [2, 4], "text": [3]})
@@ -401,8 +402,8 @@ def test_training_knows_no_dev_and_no_test():
 
 def test_the_probe_is_drawn_from_the_training_split_by_a_stream_of_its_own():
     settings = config(steps=4)
-    first = order(settings.seed, 0, settings.distillation.probe_size, 24)
-    rows = probe(settings.seed, 24, settings.distillation.probe_size)
+    first = order(stream_seed(settings, "batches"), 0, settings.distillation.probe_size, 24)
+    rows = probe(stream_seed(settings, "probe"), 24, settings.distillation.probe_size)
     assert sorted(first.tolist()) != rows.tolist()
     assert len(set(rows.tolist())) == settings.distillation.probe_size
 

@@ -6,6 +6,7 @@ from small import config, population, pupil, task_data, task_model
 
 from optima_lab.data.batches import probe
 from optima_lab.distill.parallel import device
+from optima_lab.distill.seeds import stream_seed
 from optima_lab.distill.strategies import parse_strategy
 from optima_lab.tasks import objectives as tasks
 from optima_lab.tasks.objectives import head_dropout, rand_augment, to_device, training_batch
@@ -54,7 +55,7 @@ def test_only_pictures_of_training_are_augmented():
         [pupil(settings, parse_strategy("img", settings), model, teacher)],
         data,
     )
-    rows = probe(settings.seed, len(data.train), settings.distillation.probe_size)
+    rows = probe(stream_seed(settings, "probe"), len(data.train), settings.distillation.probe_size)
     assert torch.equal(bench.probe.batch.images, to_device(data.train.take(rows), device()).images)
 
 
