@@ -142,7 +142,14 @@ class Distillation(Checked):
         "scores", one_of("scores", "weights"), "matched before (scores) or after (weights) softmax"
     )
     decoder_attention: str = parameter("self", one_of("self", "cross"), "which attention of the decoder is matched")
+    noise_module: str = parameter(
+        "none",
+        one_of("none", "image", "text", "decoder"),
+        "a planted fault: its teacher signal is another example's",
+    )
+    full_rounds: int = parameter(0, at_least(0), "rounds of all modules before a bandit begins to choose")
     probe_size: int = parameter(256, at_least(1), "examples on which rewards are measured")
+    probe_split: str = parameter("train", one_of("train", "dev"), "where the probe's examples are from")
     resample: bool = parameter(False, {}, "bring the teacher's picture grid to the student's where they differ")
     assistant_layers: str = parameter(
         "", MAYBE_LAYERS, "of a student distilled first, then teaching the student; empty: one stage"
@@ -224,6 +231,8 @@ def _check_together(config: Config) -> None:
     must(pixels % patch == 0, f"image_size must be a multiple of patch_size={patch}, got {pixels}")
     p, pieces = distillation.round_steps, distillation.accumulate
     must(steps % p == 0, f"steps must be a multiple of round_steps={p}, got {steps}")
+    noise = distillation.noise_module
+    must(noise == "none" or pieces == 1, f"accumulate must be 1 with noise_module={noise!r}, got {pieces}")
     must(pieces <= batch, f"accumulate must not exceed batch_size={batch}, got {pieces}")
     for name, width in (("teacher_width", before.teacher_width), ("student_width", before.student_width)):
         must(width % model.head_width == 0, f"{name} must be a multiple of head_width={model.head_width}, got {width}")

@@ -22,7 +22,7 @@ class Reward(NamedTuple):
     attention: float
 
 
-VARIANTS = {"all": ("kl", "hidden", "attention"), "kl": ("kl",), "layers": ("hidden", "attention")}
+VARIANTS = {"all": ("kl", "hidden", "attention"), "kl": ("kl",), "layers": ("hidden", "attention"), "train": ("train",)}
 
 
 def decrement_ratio(before: float, after: float) -> float:
@@ -39,8 +39,9 @@ def decrement_ratio(before: float, after: float) -> float:
 def reward(before: ProbeLosses, after: ProbeLosses, variant: str = "all") -> Reward:
     """r of Eq. 6: the mean of the decrement ratios over U = {D_KL, L_hidn, L_attn}.
 
-    Variants of A.6: 'kl' (r_KD, D_KL alone), 'layers' (r_LWD, hidden states and attention).
+    Variants of A.6: 'kl' (r_KD, D_KL alone), 'layers' (r_LWD, hidden states and attention). 'train' is not the paper's:
+    the task's own loss on the probe.
     """
-    ratios = {name: decrement_ratio(getattr(before, name), getattr(after, name)) for name in VARIANTS["all"]}
+    ratios = {name: decrement_ratio(getattr(before, name), getattr(after, name)) for name in ProbeLosses._fields}
     chosen = VARIANTS[variant]
-    return Reward(sum(ratios[name] for name in chosen) / len(chosen), **ratios)
+    return Reward(sum(ratios[name] for name in chosen) / len(chosen), *(ratios[name] for name in Reward._fields[1:]))

@@ -32,7 +32,7 @@ NAMES = {
 }
 OWN = (
     *("round_steps", "attention", "decoder_attention", "alpha_kl", "alpha_hidden", "alpha_attention"),
-    *("kl_temperature", "task_weight"),
+    *("kl_temperature", "task_weight", "full_rounds"),
 )
 Changes = Mapping[str, Value]
 

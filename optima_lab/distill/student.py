@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from optima_lab.bandits.arms import ARMS, Arm, label, parse_arm
+from optima_lab.bandits.arms import ARMS, LWD, Arm, label, parse_arm
 from optima_lab.bandits.policies import Policy, Selection, State, make_policy
 from optima_lab.config import Config
 from optima_lab.distill.layers import ModuleShape, Projections
@@ -69,6 +69,10 @@ class Student:
         """Whether a round of this student ends with `step`."""
         return step % self.config.distillation.round_steps == 0
 
+    def is_full(self, step: int) -> bool:
+        """Whether `step` is in one of the first `full_rounds`."""
+        return step <= self.config.distillation.full_rounds * self.config.distillation.round_steps
+
     def parts(self) -> dict[str, Any]:
         """What training changes: model, projections, optimizer."""
         return {"model": self.model, "projections": self.projections, "optimizer": self.optimizer}
@@ -78,10 +82,16 @@ class Student:
         for name, part in self.parts().items():
             part.load_state_dict(deepcopy(self.good[name]))  # optimizers keep what they are given
 
-    def choose(self) -> None:
-        """Lines 5–8: draw r̂_k for every arm and take the largest; a fixed strategy has nothing to draw."""
+    def choose(self, step: int) -> None:
+        """Lines 5–8: draw r̂_k for every arm and take the largest; a fixed strategy has nothing to draw.
+
+        Departure, where `full_rounds` asks for it: so many first rounds are of all modules, and no bandit sees them.
+        """
         self._keep_good()
-        if self.policy is not None:
+        if self.policy is not None and self.is_full(step):
+            unasked = np.full((1, len(ARMS)), np.nan)
+            self.arm, self.selection = LWD, Selection(np.array([ARMS.index(LWD)]), unasked, True)
+        elif self.policy is not None:
             self.selection = self.policy.select(self.state, self.generator)
             self.arm = ARMS[int(self.selection.arm[0])]
         elif self.strategy.arm:
@@ -115,7 +125,7 @@ class Student:
         assert before is not None
         value = reward(before, after, self.strategy.reward)
         old, self.before = self.state, after
-        if self.policy is not None and self.selection is not None:
+        if self.policy is not None and self.selection is not None and not self.is_full(step):
             self.state = self.policy.update(self.state, self.selection.arm, np.array([value.value]))
         self.lines += [self._step_record(first, row) for first, row in enumerate(rows[:-1], step - len(rows) + 2)]
         self.rounds.append(

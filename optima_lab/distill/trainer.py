@@ -35,7 +35,7 @@ def distill(
         active = [student for student in students if not student.stopped]
         for student in active:
             if student.begins(step):
-                student.choose()  # lines 5–8
+                student.choose(step)  # lines 5–8
 
         population.step(active, step)  # lines 9–13
         close_rounds(population, [student for student in active if student.ends(step)], step)  # lines 16–18

@@ -1,5 +1,7 @@
 """CoCa as what is distilled: the teacher, its students and their batches, for the generic loop of `distill`."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -53,11 +55,10 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
         return model.shapes()
 
     def probe_batch(self) -> DeviceBatch:
-        """Rows of the training split from a stream of their own."""
-        rows = probe(
-            stream_seed(self.config, "probe"), len(self.data.train.tokens), self.config.distillation.probe_size
-        )
-        return to_device(self.data.train.take(rows), device())
+        """Rows of the training (or dev) split from a stream of their own."""
+        split, size = getattr(self.data, self.config.distillation.probe_split), self.config.distillation.probe_size
+        rows = probe(stream_seed(self.config, "probe"), len(split.tokens), size)
+        return to_device(split.take(rows), device())
 
     def batch(self, step: int) -> DeviceBatch:
         """The batch of a step, augmented where the configuration says so."""
@@ -90,7 +91,8 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
             features, noted = encoded[spec.attention], layers if "decoder" in arm else ()
             if predict or noted:
                 features = self.decoded(coca, batch.tokens, pictures, features, noted, spec)
-            answers[spec] = TeacherOutput(features, logits(self.teacher, features) if predict else None)
+            said = logits(self.teacher, features) if predict else None
+            answers[spec] = TeacherOutput(swapped(features, self.config.distillation.noise_module), said)
         return answers
 
     def _encode(self, batch: DeviceBatch, kind: str, required: Required) -> CoCaFeatures:
@@ -121,3 +123,17 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
     def prediction_kl(self, student: Tensor, teacher: Tensor, batch: DeviceBatch, temperature: float) -> Tensor:
         """KL(student ‖ teacher), for captions per token."""
         return prediction_kl(self.data.task, student, teacher, batch, self.data.tokenizer.pad, temperature)
+
+
+def swapped(features: CoCaFeatures, module: str) -> CoCaFeatures:
+    """What a teacher saw, but of one module what it saw of another example, half a batch away: noise to a student.
+
+    It plants a world in which the best arm is known: the best of those without the module.
+    """
+    if module not in features.hidden:
+        return features
+    hidden, attention = (
+        {**seen, module: [layer.roll(len(layer) // 2, 0) for layer in seen[module]]}
+        for seen in (features.hidden, features.attention)
+    )
+    return replace(features, hidden=hidden, attention=attention)

@@ -162,7 +162,7 @@ def test_the_state_before_a_round_can_be_gone_back_to_twice():
             break
     expected = [*_tensors({name: deepcopy(part.state_dict()) for name, part in student.parts().items()})]
     before = weights(student)
-    student.choose()
+    student.choose(1)
     for _ in range(2):
         student.optimizer.step()
         assert any(not torch.equal(ours, theirs) for ours, theirs in zip(weights(student), before, strict=True))

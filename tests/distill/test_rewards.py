@@ -45,6 +45,11 @@ def test_variants_take_fewer_ratios_but_all_are_reported():
     assert reward(BEFORE, AFTER._replace(kl=1.0), "layers") == pytest.approx(Reward(0.175, 0.5, 0.25, 0.1))
 
 
+def test_the_reward_of_the_tasks_own_loss_is_one_ratio_alone():
+    # The training loss falls from 9 to 6: a third; what Eq. 6 takes is still reported.
+    assert reward(BEFORE, AFTER._replace(train=6.0), "train") == pytest.approx(Reward(1 / 3, 0.25, 0.25, 0.1))
+
+
 def test_a_loss_that_is_not_finite_spoils_only_itself():
     assert reward(BEFORE, AFTER._replace(kl=nan)) == pytest.approx(Reward(0.35 / 3, 0.0, 0.25, 0.1))
 

@@ -139,7 +139,7 @@ def test_an_id_does_not_change_between_processes():
         ("optima:decay=1.5", r"decay must be in \(0, 1\), got 1.5"),
         ("optima:decay=nan", "decay must be in"),
         ("optima:decay=0.9:decay=0.8", "must be given once each"),
-        ("optima:reward=klx", r"reward must be one of all, kl, layers, got 'klx'; did you mean 'kl'\?"),
+        ("optima:reward=klx", r"reward must be one of all, kl, layers, train, got 'klx'; did you mean 'kl'\?"),
         ("oracle", "unknown strategy 'oracle'"),  # outside a simulated world nobody knows the true means
         ("fixed:arm=7", "arm must be below the number of arms, 7, got 7"),
         ("img,,txt", "strategies must be names between commas"),
@@ -197,7 +197,7 @@ class Own(EmaThompson):
     [
         (Adaptive(Own()), r"policy must be one of .*optima.*, got Own\("),
         (Adaptive(make_policy("oracle")), "policy must be one of"),
-        (Adaptive(EmaThompson(), "klx"), "reward must be one of all, kl, layers, got 'klx'"),
+        (Adaptive(EmaThompson(), "klx"), "reward must be one of all, kl, layers, train, got 'klx'"),
         (Fixed("img", {"lr": 0.1}), "changes must be of round_steps, .*, got 'lr'"),
         (Fixed("imgg"), "arm must be one of"),
         ([], "strategies must be names between commas"),

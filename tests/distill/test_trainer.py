@@ -28,6 +28,7 @@ from optima_lab.distill.seeds import derive_seed, stream_seed
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.errors import ConfigError
 from optima_lab.parameters import override
+from optima_lab.tasks.distillation import CoCaDistillation
 from optima_lab.tasks.objectives import logits, to_device
 from optima_lab.tasks.recipes import new_student
 
@@ -89,6 +90,16 @@ def test_records_follow_eqs_2_and_7(optima):
         plays[k] += 1
         assert (record["mean_after"], record["plays_after"]) == (pytest.approx(mean), plays)
     assert sum(plays) == len(rounds) == 12
+
+
+def test_first_rounds_of_all_modules_are_seen_by_no_bandit():
+    settings = config(steps=24, round_steps=2, seed=3)
+    _, (rounds,), _ = train("optima:full_rounds=4", settings)
+    assert [record["arm"] for record in rounds[:4]] == ["Img+Txt+Multi"] * 4
+    for record in rounds[:4]:
+        assert record["initial"] and record["draws"] == [None] * 7 and record["plays_after"] == [0.0] * 7
+    assert sorted(record["arm"] for record in rounds[4:11]) == sorted(LABELS)  # T0 = 1: each once, as if at the start
+    assert not rounds[11]["initial"] and sum(rounds[11]["plays_after"]) == 8.0
 
 
 def test_recorded_rewards_through_the_policy_give_the_recorded_run(optima):
@@ -406,6 +417,15 @@ def test_the_probe_is_drawn_from_the_training_split_by_a_stream_of_its_own():
     rows = probe(stream_seed(settings, "probe"), 24, settings.distillation.probe_size)
     assert sorted(first.tolist()) != rows.tolist()
     assert len(set(rows.tolist())) == settings.distillation.probe_size
+    data = task_data()
+    of = {}
+    for split in ("train", "dev"):
+        settings = config(steps=4, probe_split=split)
+        teacher, model = a_teacher(settings, data), task_model("student", settings, 2, data)
+        rows = probe(stream_seed(settings, "probe"), len(getattr(data, split)), settings.distillation.probe_size)
+        of[split] = CoCaDistillation(settings, teacher, model, data).probe_batch().images
+        assert torch.equal(of[split], to_device(getattr(data, split).take(rows), CPU).images)
+    assert not torch.equal(of["train"], of["dev"])
 
 
 @pytest.mark.parametrize("task", ["vqa", "snli_ve", "nlvr2", "coco"])

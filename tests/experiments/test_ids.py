@@ -22,6 +22,8 @@ OTHER = {
     "optimizer": "adafactor",
     "attention": "weights",
     "decoder_attention": "cross",
+    "noise_module": "text",
+    "probe_split": "dev",
     "precision": "bf16",
     "teacher_layers": "3/2/2",
     "base_layers": "2/1/2",
