@@ -1,0 +1,184 @@
+"""When does choosing modules pay? Differences between strategies through training, and what they go with.
+
+Every difference is between two students of one task and seed, which share teacher, batches and probe; bands and bars
+are Student's 95 % intervals over seeds. Nothing here asks who wins.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from optima_lab.bandits.arms import LWD, label
+from optima_lab.config import TASKS
+from optima_lab.display import FAINT, INK, called, colour, in_order, look, task_title
+from optima_lab.report import statistics
+from optima_lab.report.figures.style import TALL, WIDE, blank, canvas, note, style
+from optima_lab.report.statistics import Frame
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FULL = label(LWD)
+SHOWN = ("OPTIMA", "OPTIMA calibrated", "Random", "Multi", "None")
+MARKERS = ("o", "s", "^", "D", "v", "P")  # one a task
+
+
+def steps_per_epoch(summary: Mapping[str, Any]) -> float:
+    """Optimizer steps in which a student sees every training example once; NaN where the count is not recorded."""
+    examples = summary.get("counts", {}).get("train")
+    return examples / summary["config"]["batch_size"] if examples else float("nan")
+
+
+def difference_curve(evals: Frame, strategy: str, against: str = FULL) -> Frame:
+    """The dev score of `strategy` minus that of `against` through training: step, mean, half, n.
+
+    Pairs are of one experiment and step; `half` is half of Student's 95 % interval, NaN for one seed.
+    """
+    points = statistics.points(evals, "score")
+    wide = points.pivot_table(index=["step", "experiment"], columns="strategy", values="value")
+    if not {strategy, against} <= set(wide.columns):
+        return pd.DataFrame(columns=["step", "mean", "half", "n"])
+    apart = (wide[strategy] - wide[against]).dropna().groupby("step")
+    table = apart.agg(mean="mean", sd="std", n="count").reset_index()
+    return table.assign(half=_half(table["sd"].to_numpy(float), table["n"].to_numpy(int)))[
+        ["step", "mean", "half", "n"]
+    ]
+
+
+def difference_curves(evals: Frame, strategies: Sequence[str] = SHOWN, epoch: float = float("nan")) -> "Figure":
+    """How far each strategy is from LWD of the same seed, from the first evaluation to the last.
+
+    epoch: optimizer steps in one; without it the axis counts steps.
+    """
+    evals = statistics.recorded(evals)
+    task, unit = statistics.task_of(evals), epoch if np.isfinite(epoch) else 1.0
+    curves = {name: difference_curve(evals, name) for name in strategies}
+    found = in_order(name for name, curve in curves.items() if len(curve))
+    with style():
+        figure, (axes,) = canvas(WIDE)
+        axes.set_title(statistics.title(task, "difference from LWD through training"))
+        axes.set_xlabel("epochs of training" if unit != 1.0 else "optimizer step")
+        axes.set_ylabel("score minus LWD's, dev split (points)")
+        if not found:
+            blank(axes, "no seed has both LWD and another strategy")
+        else:
+            axes.axhline(0, color=colour(FULL), lw=1.6)
+        for name in found:
+            _band(axes, curves[name], name, unit)
+        if found:
+            axes.legend(loc="lower right", ncols=2)
+        seeds = {name: int(curves[name]["n"].max()) for name in found}
+        note(figure, [_seeds(seeds), _absent(strategies, found)])
+    return figure
+
+
+def _band(axes: "Axes", curve: Frame, name: str, unit: float) -> None:
+    x, mean, half = curve["step"] / unit, curve["mean"], curve["half"]
+    known = look(name)
+    axes.plot(x, mean, color=known.colour, ls=known.dash, marker=known.marker, ms=3, label=called(name))
+    axes.fill_between(x, mean - half, mean + half, color=known.colour, alpha=0.15, lw=0)
+
+
+def _seeds(seeds: Mapping[str, int]) -> str:
+    if not seeds or max(seeds.values()) < 2:
+        return "one seed: no bands" if seeds else ""
+    counts = sorted(set(seeds.values()))
+    many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"bands: 95 % interval of the mean over {many} seeds"
+
+
+def _absent(expected: Sequence[str], found: Sequence[str]) -> str:
+    absent = [called(name) for name in expected if name not in found]
+    return f"not recorded: {', '.join(absent)}" if absent else ""
+
+
+def _half(deviation: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Half of Student's 95 % interval of a mean; NaN for one value."""
+    from scipy import stats
+
+    quantile = stats.t.ppf(0.975, np.maximum(n - 1, 1))
+    return np.where(n > 1, quantile * deviation / np.sqrt(np.maximum(n, 1)), np.nan)
+
+
+def sampler_spread(rounds: Frame, strategy: str = "OPTIMA") -> Frame:
+    """The sampler's own spread beside what it is to tell apart, round by round: task, experiment, round, step, ratio.
+
+    ratio: (largest − smallest mean reward of the arms) / (median over arms of 1/√(n_k + 1)). Below 1 the draws are
+    dominated by chance. Rounds of the initial phase are left out.
+    """
+    chosen = rounds[(rounds["strategy"] == strategy) & ~rounds["initial"].astype(bool)]
+    chosen = chosen[chosen["mean_before"].map(statistics.is_vector) & chosen["plays_before"].map(statistics.is_vector)]
+    both = zip(chosen["mean_before"], chosen["plays_before"], strict=True)
+    ratio = [np.ptp(np.asarray(mean, float)) * np.sqrt(np.median(np.asarray(plays, float)) + 1) for mean, plays in both]
+    return chosen[["task", "experiment", "round", "step"]].assign(ratio=np.array(ratio, float)).reset_index(drop=True)
+
+
+def against_three(evals: Frame, rounds: Frame, summaries: Mapping[str, Mapping[str, Any]], name: str) -> Frame:
+    """The difference `name` − LWD at every evaluation of every task, with what it may go with: a row a task and step.
+
+    Columns: task, step, epochs, gap (the teacher's dev score − LWD's), ratio (`sampler_spread`), difference, half, n.
+    summaries: of one experiment a task.
+    """
+    rows = []
+    for task, summary in summaries.items():
+        own = evals[evals["task"] == task]
+        curve = difference_curve(own, name)
+        points = statistics.points(own, "score")
+        full = points[points["strategy"] == FULL].groupby("step")["value"].mean()
+        teacher = summary.get("teacher", {}).get("score_dev") or float("nan")
+        spread = sampler_spread(rounds[rounds["task"] == task], name).groupby("step")["ratio"].mean()
+        for line in curve.to_dict("records"):
+            near = spread[(spread.index <= line["step"])]
+            rows.append(
+                {
+                    "task": task,
+                    "step": line["step"],
+                    "epochs": line["step"] / steps_per_epoch(summary),
+                    "gap": teacher - full[line["step"]],
+                    "ratio": float(near.iloc[-1]) if len(near) else float("nan"),
+                    "difference": line["mean"],
+                    "half": line["half"],
+                    "n": line["n"],
+                }
+            )
+    return pd.DataFrame(rows, columns=["task", "step", "epochs", "gap", "ratio", "difference", "half", "n"])
+
+
+AXES = (
+    ("epochs", "length of training (epochs)"),
+    ("gap", "LWD behind its teacher (points)"),
+    ("ratio", "differences of mean rewards / spread of draws"),
+)
+
+
+def when_it_pays(
+    evals: Frame, rounds: Frame, summaries: Mapping[str, Mapping[str, Any]], name: str = "OPTIMA"
+) -> "Figure":
+    """A strategy minus LWD over three axes: length of training, gap to the teacher, rewards beside the draws."""
+    table = against_three(statistics.recorded(evals), statistics.recorded(rounds), summaries, name)
+    tasks = [task for task in TASKS if task in set(table["task"])]
+    with style():
+        figure, drawn = canvas((TALL[0], 4.4), columns=3)
+        figure.suptitle(f"When does choosing modules pay? {called(name)} minus LWD, dev split", x=0.01, ha="left")
+        for axes, (column, about) in zip(drawn, AXES, strict=True):
+            axes.set_xlabel(about)
+            axes.axhline(0, color=colour(FULL), lw=1.4)
+            for task, marker in zip(tasks, MARKERS, strict=False):
+                own = table[(table["task"] == task) & np.isfinite(table[column].astype(float))]
+                bars: dict[str, Any] = {"lw": 0.8, "color": FAINT, "ls": "none", "alpha": 0.6}
+                axes.errorbar(own[column], own["difference"], own["half"].fillna(0.0), **bars)
+                axes.plot(own[column], own["difference"], marker, ms=5, mec=INK, mew=0.6, label=task_title(task))
+            if not np.isfinite(table[column].astype(float)).any():
+                blank(axes, "nothing recorded")
+        drawn[0].set_ylabel("difference from LWD (points)")
+        if tasks:
+            drawn[0].legend()
+        n = table["n"].max() if len(table) else 0
+        note(
+            figure,
+            [f"bars: 95 % interval over {int(n)} seeds; a mark is one evaluation" if n > 1 else "one seed: no bars"],
+        )
+    return figure
