@@ -122,6 +122,9 @@ class Training(Checked):
     student_layers: str = parameter("6/3/3", LAYERS, "image/text/decoder")
     steps: int = parameter(100_000, at_least(1), "T', optimizer updates in all")
     batch_size: int = parameter(128, at_least(1), "examples a step")
+    student_texts: int = parameter(
+        0, at_least(0), "training texts that students see, the first; 0: all, as their teacher"
+    )
     lr: float = parameter(1e-3, between(0, 1), "peak learning rate, decays linearly to zero")
     warmup_steps: int = parameter(1000, at_least(0), "linear warm-up")
 

@@ -20,6 +20,7 @@ OUTSIDE: dict[str, tuple[Any, str]] = {
     "patch_size": (1, "at least 2"),
     "text_tokens": (7, "at least 8"),
     "vocabulary": (15, "at least 16"),
+    "student_texts": (-1, "at least 0"),
     "full_rounds": (-1, "at least 0"),
     "probe_split": ("test", "one of train, dev"),
     "noise_module": ("pictures", "one of none, image, text, decoder"),

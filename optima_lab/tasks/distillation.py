@@ -25,6 +25,7 @@ from optima_lab.tasks.objectives import (
     logits,
     prediction_kl,
     real_next_tokens,
+    shown,
     to_device,
     training_batch,
     training_loss,
@@ -57,13 +58,15 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
     def probe_batch(self) -> DeviceBatch:
         """Rows of the training (or dev) split from a stream of their own."""
         split, size = getattr(self.data, self.config.distillation.probe_split), self.config.distillation.probe_size
-        rows = probe(stream_seed(self.config, "probe"), len(split.tokens), size)
+        texts = self.config.training.student_texts if split is self.data.train else 0
+        rows = probe(stream_seed(self.config, "probe"), shown(split, texts), size)
         return to_device(split.take(rows), device())
 
     def batch(self, step: int) -> DeviceBatch:
         """The batch of a step, augmented where the configuration says so."""
         seed = stream_seed(self.config, "batches")
-        return training_batch(self.config, self.data, self.config.training.batch_size, seed, step)
+        training = self.config.training
+        return training_batch(self.config, self.data, training.batch_size, seed, step, training.student_texts)
 
     def dropout(self, batch: DeviceBatch, step: int) -> Tensor | None:
         """The mask of the task layer's input; None without a head."""

@@ -12,7 +12,7 @@ from optima_lab.coca.forward import CoCaFeatures, patches, token_logits, walk
 from optima_lab.coca.model import TaskModel, dropout_mask, pixels
 from optima_lab.config import FinetuningStage, Task
 from optima_lab.data.batches import Batch as HostBatch
-from optima_lab.data.batches import order
+from optima_lab.data.batches import Split, order
 from optima_lab.data.datasets import TaskData
 from optima_lab.distill import losses
 from optima_lab.distill.parallel import device
@@ -105,10 +105,17 @@ def prediction_kl(
     return losses.kl_divergence(student, teacher, mask, temperature)
 
 
-def training_batch(stage: FinetuningStage, data: TaskData, batch_size: int, seed: int, step: int) -> DeviceBatch:
-    """The batch of a step (from 1), augmented where the configuration says so."""
-    batch = data.train.take(order(seed, step - 1, batch_size, len(data.train.tokens)))
+def training_batch(
+    stage: FinetuningStage, data: TaskData, batch_size: int, seed: int, step: int, texts: int = 0
+) -> DeviceBatch:
+    """The batch of a step (from 1), augmented where the configuration says so; of the first `texts` (0: of all)."""
+    batch = data.train.take(order(seed, step - 1, batch_size, shown(data.train, texts)))
     return to_device(batch, device(), augment_seed=(seed, step) if stage.finetuning.rand_augment else None)
+
+
+def shown(split: Split, texts: int) -> int:
+    """How many rows of a split a student sees that is shown `texts` of them (0: all)."""
+    return min(texts, len(split.tokens)) or len(split.tokens)
 
 
 def head_dropout(model: TaskModel, batch: DeviceBatch, rate: float, seed: int, step: int) -> Tensor | None:

@@ -85,7 +85,8 @@ def text_only(stage: TrainingStage, base: CoCa, data: TaskData, keeper: Checkpoi
     optimizer = build_optimizer(stage.optim, [(model, stage.training.lr)])
     grey, kept = blank(data), {"model": model, "optimizer": optimizer}
     for step in keeper.steps(stage.training.steps, kept, f"text alone {data.task.title}"):
-        batch = training_batch(stage, grey, stage.training.batch_size, seed, step)
+        training = stage.training
+        batch = training_batch(stage, grey, training.batch_size, seed, step, training.student_texts)
         loss = training_loss(data.task, predict(model, batch), batch, data.tokenizer.pad)
         update(optimizer, loss, schedule(step, stage.training.steps, stage.training.warmup_steps), stage.optim.clip)
     return model.eval().requires_grad_(False)

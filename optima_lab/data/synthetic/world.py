@@ -73,7 +73,8 @@ class Balance:
     """
 
     def __init__(self, random: Random, forms: Sequence[Form], catch_up: bool = False) -> None:
-        self._random, self._forms, self._catch_up = random, forms, catch_up
+        self._random, self._catch_up = random, catch_up
+        self._forms = [form for form in forms if form.weight > 0]
         self._said: Counter[tuple[str, str]] = Counter()
 
     def choose(self, *scenes: Scene, taken: Iterable[str] = ()) -> tuple[str, Said] | None:

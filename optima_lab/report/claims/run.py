@@ -23,7 +23,7 @@ from optima_lab.report.notebooks import Job
 from optima_lab.report.shipped import HOME
 
 BY_TASK = ("04_reward_design.ipynb", "05_halflife.ipynb")
-OVER_TASKS = ("06_tables.ipynb", "07_claims.ipynb")
+OVER_TASKS = ("06_tables.ipynb", "07_claims.ipynb", "09_when_does_it_pay.ipynb")
 ROOM = "claims"  # of the notebooks over all tasks, below the figures
 
 

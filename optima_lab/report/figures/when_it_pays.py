@@ -27,9 +27,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P")  # one a task
 
 
 def steps_per_epoch(summary: Mapping[str, Any]) -> float:
-    """Optimizer steps in which a student sees every training example once; NaN where the count is not recorded."""
-    examples = summary.get("counts", {}).get("train")
-    return examples / summary["config"]["batch_size"] if examples else float("nan")
+    """Optimizer steps in which a student sees every training example of its own once; NaN where the count is not recorded."""
+    config = summary["config"]
+    examples = config.get("student_texts") or summary.get("counts", {}).get("train")
+    return examples / config["batch_size"] if examples else float("nan")
 
 
 def difference_curve(evals: Frame, strategy: str, against: str = FULL) -> Frame:

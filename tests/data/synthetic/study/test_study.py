@@ -133,14 +133,17 @@ def test_worlds_are_known_by_their_grammar_and_depth() -> None:
     assert len(names) == 4
 
 
-def test_depth_weighs_questions_of_several_steps() -> None:
-    def share(depth: float) -> float:
+def test_depth_weighs_questions_of_several_steps_and_above_one_asks_more_kinds() -> None:
+    def shares(depth: float) -> dict[str, float]:
         world = World(scenes_train=200, grammar="study", depth=depth)
         forms = grammar_of(world).vqa
         kinds = Counter(k for _, said in said_about(world, "vqa", "train", forms, GRAMMAR.vqa_scene) for k, _ in said)
-        return sum(kinds[k] for k in ("either", "partner", "partner count", "same", "compare", "every")) / kinds.total()
+        return {kind: number / kinds.total() for kind, number in kinds.items()}
 
-    assert share(0.25) + 0.15 < share(1.0) < share(4.0) - 0.15
+    few, usual, many = shares(0.25), shares(1.0), shares(4.0)
+    assert few["partner"] + 0.05 < usual["partner"]
+    assert set(few) == set(usual) == {"attribute", "count", "most", "partner"}
+    assert {"compare", "every", "same", "either", "partner count"} <= set(many)
 
 
 def test_a_common_answer_does_not_lead() -> None:
