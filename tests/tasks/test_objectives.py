@@ -1,5 +1,6 @@
 """What a task adds to a batch: RandAugment of Tables 2 and 3, on training pictures alone; dropout of the task layer."""
 
+import numpy as np
 import pytest
 import torch
 from small import config, population, pupil, task_data, task_model
@@ -9,6 +10,7 @@ from optima_lab.distill.parallel import device
 from optima_lab.distill.seeds import stream_seed
 from optima_lab.distill.strategies import parse_strategy
 from optima_lab.tasks import objectives as tasks
+from optima_lab.tasks.distillation import CoCaDistillation
 from optima_lab.tasks.objectives import head_dropout, rand_augment, to_device, training_batch
 
 
@@ -68,3 +70,23 @@ def test_dropout_of_the_task_layer_is_of_the_step_and_not_of_captions():
     assert torch.equal(first, again) and not torch.equal(first, other)
     captions = config("coco"), task_data("coco")
     assert head_dropout(task_model("student", captions[0], 0, captions[1]), batch, 0.5, 0, 1) is None
+
+
+def test_students_that_are_shown_part_of_the_texts_see_no_others():
+    data, texts = task_data(), 10
+    seen = [training_batch(config(), data, 4, 3, step, texts).tokens for step in range(1, 16)]
+    shown = {tuple(row.tolist()) for row in data.train.take(np.arange(texts)).tokens}
+    rows = [tuple(row.tolist()) for batch in seen for row in batch]
+    assert set(rows) == shown and len(rows) == 6 * texts
+    everything = [training_batch(config(), data, 4, 3, step).tokens for step in range(1, 16)]
+    assert len({tuple(row.tolist()) for batch in everything for row in batch}) > len(shown)
+
+
+@pytest.mark.parametrize("texts", [10, 10_000])
+def test_a_probe_and_batches_are_of_the_students_own_texts(texts: int):
+    settings, data = config(student_texts=texts, probe_size=8), task_data()
+    teacher, model = task_model("teacher", settings, 1, data), task_model("student", settings, 2, data)
+    task = CoCaDistillation(settings, teacher, model, data)
+    own = {tuple(row.tolist()) for row in data.train.take(np.arange(min(texts, len(data.train)))).tokens}
+    for batch in (task.probe_batch(), *(task.batch(step) for step in range(1, 8))):
+        assert {tuple(row.tolist()) for row in batch.tokens} <= own

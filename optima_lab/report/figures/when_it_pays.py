@@ -27,7 +27,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")  # one a task
 
 
 def steps_per_epoch(summary: Mapping[str, Any]) -> float:
-    """Optimizer steps in which a student sees every training example of its own once; NaN where the count is not recorded."""
+    """Optimizer steps in which a student sees all its training examples once; NaN where that is unknown."""
     config = summary["config"]
     examples = config.get("student_texts") or summary.get("counts", {}).get("train")
     return examples / config["batch_size"] if examples else float("nan")
