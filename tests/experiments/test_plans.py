@@ -63,7 +63,8 @@ def test_what_does_not_exist_is_refused_before_training() -> None:
 
 def test_study_gives_many_seeds_to_what_is_compared_and_few_to_the_rest() -> None:
     known = {population.name: population for population in populations("study")}
-    assert {"img+txt+multi", "random", "optima", "optima_calibrated", "none"} <= names(known["main"])
+    assert {"img+txt+multi", "multi", "random", "optima", "optima_calibrated"} == names(known["main"])
+    assert "none" in names(known["arms"])
     assert known["main"].seeds(8) == 8
     assert [known[name].seeds(8) for name in ("arms", "ablations", "tiny6")] == [3, 2, 2]
     assert known["arms"].seeds(1) == 1
@@ -87,6 +88,6 @@ def test_strategies_of_one_configuration_are_read_together(monkeypatch: pytest.M
     monkeypatch.setattr("optima_lab.experiments.plans.run", run)
     found = gather("vqa", "study", 4)
     main = found["main"]
-    assert [len(e.only) for e in main] == [len(main_strategies("study"))] * 2 + [len(LABELS) + 4] + [6]
+    assert [len(e.only) for e in main] == [len(main_strategies("study"))] * 2 + [len(LABELS) + 4] + [5]
     assert [len(e.only) for e in found["tiny6"]] == [3, 3]
-    assert {len(e.only) for e in gather("vqa", "study", 4, names="main")["main"]} == {6}
+    assert {len(e.only) for e in gather("vqa", "study", 4, names="main")["main"]} == {5}
