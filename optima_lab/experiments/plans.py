@@ -24,7 +24,7 @@ ROUND_STEPS: Mapping[str, tuple[int, ...]] = {"smoke": (1,), "laptop": (2, 8), "
 # Layers of the paper's Tiny6 and of the Tiny12 between it and the teacher (A.4), and their counterparts.
 TINY6: Mapping[str, str] = {"smoke": "1/1/1", "laptop": "1/1/1", "study": "1/1/1", "paper": "3/1/2"}
 ASSISTANT: Mapping[str, str] = {"smoke": "2/1/1", "laptop": "2/1/1", "study": "2/1/1", "paper": "6/3/3"}
-# At `study` a seed of a strategy takes a minute or two: what is compared closely gets as many as asked for, the rest a few.
+# At `study` a seed of a strategy takes minutes: what is compared closely gets as many as asked for, the rest a few.
 COMPARED = ("img+txt+multi", "multi", "random", "optima", "optima_calibrated")
 ARM_SEEDS, ABLATION_SEEDS = 3, 2
 

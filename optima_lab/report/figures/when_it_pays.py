@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FULL = label(LWD)
 SHOWN = ("OPTIMA", "OPTIMA calibrated", "Random", "Multi", "None")
+FEWEST = 3  # seeds with an interval: two have 12.7 standard errors
 MARKERS = ("o", "s", "^", "D", "v", "P")  # one a task
 
 
@@ -36,7 +37,7 @@ def steps_per_epoch(summary: Mapping[str, Any]) -> float:
 def difference_curve(evals: Frame, strategy: str, against: str = FULL) -> Frame:
     """The dev score of `strategy` minus that of `against` through training: step, mean, half, n.
 
-    Pairs are of one experiment and step; `half` is half of Student's 95 % interval, NaN for one seed.
+    Pairs are of one experiment and step; `half` is half of Student's 95 % interval, NaN for fewer than three seeds.
     """
     points = statistics.points(evals, "score")
     wide = points.pivot_table(index=["step", "experiment"], columns="strategy", values="value")
@@ -84,8 +85,8 @@ def _band(axes: "Axes", curve: Frame, name: str, unit: float) -> None:
 
 
 def _seeds(seeds: Mapping[str, int]) -> str:
-    if not seeds or max(seeds.values()) < 2:
-        return "one seed: no bands" if seeds else ""
+    if not seeds or max(seeds.values()) < FEWEST:
+        return f"fewer than {FEWEST} seeds: no bands" if seeds else ""
     counts = sorted(set(seeds.values()))
     many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"bands: 95 % interval of the mean over {many} seeds"
@@ -97,11 +98,11 @@ def _absent(expected: Sequence[str], found: Sequence[str]) -> str:
 
 
 def _half(deviation: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Half of Student's 95 % interval of a mean; NaN for one value."""
+    """Half of Student's 95 % interval of a mean; NaN for fewer than FEWEST values, whose interval says nothing."""
     from scipy import stats
 
     quantile = stats.t.ppf(0.975, np.maximum(n - 1, 1))
-    return np.where(n > 1, quantile * deviation / np.sqrt(np.maximum(n, 1)), np.nan)
+    return np.where(n >= FEWEST, quantile * deviation / np.sqrt(np.maximum(n, 1)), np.nan)
 
 
 def sampler_spread(rounds: Frame, strategy: str = "OPTIMA") -> Frame:
@@ -151,7 +152,7 @@ def against_three(evals: Frame, rounds: Frame, summaries: Mapping[str, Mapping[s
 AXES = (
     ("epochs", "length of training (epochs)"),
     ("gap", "LWD behind its teacher (points)"),
-    ("ratio", "differences of mean rewards / spread of draws"),
+    ("ratio", "reward differences / spread of draws"),
 )
 
 
@@ -180,6 +181,10 @@ def when_it_pays(
         n = table["n"].max() if len(table) else 0
         note(
             figure,
-            [f"bars: 95 % interval over {int(n)} seeds; a mark is one evaluation" if n > 1 else "one seed: no bars"],
+            [
+                f"bars: 95 % interval over {int(n)} seeds; a mark is one evaluation"
+                if n >= FEWEST
+                else f"fewer than {FEWEST} seeds: no bars"
+            ],
         )
     return figure

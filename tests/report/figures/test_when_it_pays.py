@@ -23,12 +23,14 @@ def evals_of(values: dict[str, list[list[float]]], task: str = "vqa") -> pd.Data
 
 
 def test_differences_are_paired_by_seed_and_step():
-    # Seeds differ by 20 points, pairs do not: +1 and +3 at step 10, mean 2; t(1; .975) = 12.706, sd = √2, /√2.
-    evals = evals_of({"OPTIMA": [[51.0, 60.0], [73.0, 80.0]], "Img+Txt+Multi": [[50.0, 60.0], [70.0, 80.0]]})
+    # Seeds differ by 20 points, pairs do not: +1, +2 and +3 at step 10, mean 2; t(2; .975) = 4.303, sd = 1, /√3.
+    ours, full = [[51.0, 60.0], [72.0, 80.0], [93.0, 90.0]], [[50.0, 60.0], [70.0, 80.0], [90.0, 90.0]]
+    evals = evals_of({"OPTIMA": ours, "Img+Txt+Multi": full})
     curve = figures.difference_curve(evals, "OPTIMA")
-    assert curve["step"].tolist() == [10, 20] and curve["n"].tolist() == [2, 2]
+    assert curve["step"].tolist() == [10, 20] and curve["n"].tolist() == [3, 3]
     assert curve["mean"].tolist() == [2.0, 0.0]
-    assert curve["half"].tolist() == pytest.approx([12.706, 0.0], rel=1e-4)
+    assert curve["half"].tolist() == pytest.approx([4.3027 / 3**0.5, 0.0], rel=1e-4)
+    assert np.isnan(figures.difference_curve(evals[evals["seed"] < 2], "OPTIMA")["half"]).all(), "two say nothing"
 
 
 def test_a_seed_without_its_partner_is_not_paired_with_another():
@@ -48,7 +50,7 @@ def test_curves_of_recorded_runs(three: Records) -> None:
 
 
 def test_one_seed_has_no_bands_and_no_partner_is_said(one: Records) -> None:
-    assert "one seed: no bands" in figures.difference_curves(one.evals).get_supxlabel()
+    assert "fewer than 3 seeds: no bands" in figures.difference_curves(one.evals).get_supxlabel()
     alone = figures.difference_curves(one.evals[one.evals["strategy"] == "OPTIMA"])
     assert alone.axes[0].texts[0].get_text() == "no seed has both LWD and another strategy"
 
