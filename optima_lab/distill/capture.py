@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from optima_lab.distill.attention import AttentionCall, Kernels, seen_by
 from optima_lab.errors import ConfigError
@@ -53,11 +54,12 @@ class Capture:
         self._outputs: dict[str, list[Any]] = {}
         self._calls: dict[str, AttentionCall] = {}
         self._cut: list[str] = []
+        self._handles: list[RemovableHandle] = []
         inner = unwrapped(model)
         for path in sorted({path for places in layers.values() for place in places for path in place}):
             part = inner.get_submodule(path)
-            part.register_forward_pre_hook(self._enter(path))
-            part.register_forward_hook(self._leave(path))
+            self._handles.append(part.register_forward_pre_hook(_Enter(self, path)))
+            self._handles.append(part.register_forward_hook(_Leave(self, path)))
 
     def run(self, forward: Callable[[], Any]) -> Any:
         """What `forward` returns; `seen` tells of it until the next call.
@@ -101,27 +103,63 @@ class Capture:
             raise ConfigError(f"module {module!r}: layer {path} must return (sequence, token, width), got {got}")
         return output
 
-    def _enter(self, path: str) -> Callable[..., None]:
-        def enter(*_: Any) -> None:
-            if self._active:
-                self._open.append(path)
+    def remove(self) -> None:
+        """Take the hooks off the model."""
+        for handle in self._handles:
+            handle.remove()
 
-        return enter
+    def enter(self, path: str) -> None:
+        """A part begins."""
+        if self._active:
+            self._open.append(path)
 
-    def _leave(self, path: str) -> Callable[..., None]:
-        def leave(_: nn.Module, __: Any, output: Any) -> None:
-            if self._active:
-                self._open.remove(path)
-                self._outputs.setdefault(path, []).append(output)
-                if self._trains and not torch.is_grad_enabled():
-                    self._cut.append(path)
-
-        return leave
+    def leave(self, path: str, output: Any) -> None:
+        """A part ends."""
+        if self._active:
+            self._open.remove(path)
+            self._outputs.setdefault(path, []).append(output)
+            if self._trains and not torch.is_grad_enabled():
+                self._cut.append(path)
 
     def _call(self, call: AttentionCall) -> None:
         """Note the first attention within each part that is running."""
         for path in self._open:
             self._calls.setdefault(path, call)
+
+
+@dataclass(frozen=True)
+class _Enter:
+    """Tells a capture that a part begins."""
+
+    capture: Capture
+    path: str
+
+    def __call__(self, *_: Any) -> None:
+        self.capture.enter(self.path)
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _Asleep, ()
+
+
+@dataclass(frozen=True)
+class _Leave:
+    """Tells a capture that a part ends, and with what."""
+
+    capture: Capture
+    path: str
+
+    def __call__(self, _: nn.Module, __: Any, output: Any) -> None:
+        self.capture.leave(self.path, output)
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return _Asleep, ()
+
+
+class _Asleep:
+    """What a hook becomes in a copy or a file of the model: those are watched by nobody."""
+
+    def __call__(self, *_: Any) -> None:
+        pass
 
 
 def hidden_state(output: Any) -> Tensor | None:

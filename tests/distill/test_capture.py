@@ -26,6 +26,11 @@ COCA = {
 }
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 def captured(model: nn.Module, globs: dict[str, Layers], forward) -> dict[str, list[Seen]]:
     capture = Capture(model, find(model, globs))
     with torch.no_grad():
