@@ -106,10 +106,10 @@ class Optima:
         """L_total of Eq. 5 on a batch, a scalar."""
         return self.total(self.compare(batch)[1])
 
-    def compare(self, batch: Any) -> tuple[Any, Losses]:
-        """What the student returns, and the losses of the arm on a batch."""
+    def compare(self, batch: Any, call: Call | None = None) -> tuple[Any, Losses]:
+        """What the student returns, by another `call` where one is given, and the losses of the arm on a batch."""
         lesson = self._ask(batch, self.arm)
-        output = self.pair.student_forward(batch)
+        output = self.pair.student_forward(batch, call)
         losses = self._losses(output, batch, lesson, self.arm)
         self.pair.forget()
         return output, losses

@@ -78,9 +78,9 @@ class Pair:
         with torch.no_grad():
             return self._theirs.run(lambda: self.calls.teacher(self.teacher, batch))
 
-    def student_forward(self, batch: Any) -> Any:
-        """What the student returns."""
-        return self._own.run(lambda: self.calls.student(self.student, batch))
+    def student_forward(self, batch: Any, call: Call | None = None) -> Any:
+        """What the student returns, called in its usual way or by `call`."""
+        return self._own.run(lambda: (call or self.calls.student)(self.student, batch))
 
     def teacher_features(self, names: Collection[str]) -> Features:
         """Of these modules, from the teacher's last forward."""

@@ -3,10 +3,12 @@
 import copy
 import io
 import json
+import re
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+import optima_lab
 from optima_lab.bandits.policies import make_policy
 from optima_lab.bandits.policies.base import Policy
 from optima_lab.distill import optima as optima_module
@@ -35,6 +38,10 @@ def seeded() -> None:
 
 class TwoTowers(nn.Module):
     """A text that is read with padding, and patches: both towers' means give the classes."""
+
+    text: Any
+    image: Any
+    reentrant: bool | None
 
     def __init__(self, layers: int, width: int, tokens: int = TOKENS, dropout: float = 0.0) -> None:
         super().__init__()
@@ -142,7 +149,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn():
         for matrix in optima.parameters():
             matrix.copy_(torch.eye(12))
     losses = optima.compare(batch(3))[1]
-    assert max(losses.kl.item(), losses.hidden.item(), losses.attention.item()) < 1e-10
+    assert all(loss is not None and loss.item() < 1e-10 for loss in (losses.kl, losses.hidden, losses.attention))
 
 
 def test_the_users_loss_is_the_outputs_or_the_tasks():
@@ -430,3 +437,35 @@ def test_it_is_at_the_door_and_loads_no_model_and_no_jupyter():
     code = f"from optima_lab import Layers, Optima; import sys; print(*sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert (done.stdout.split(), done.stderr) == ([], "")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/own_models.md"])
+def test_the_examples_run_as_they_are_written(name: str):
+    text = (Path(__file__).parents[2] / name).read_text()
+    (block,) = [block for block in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S) if "Optima(" in block]
+    assert len([line for line in block.splitlines() if line.strip()]) <= 13
+    student, teacher = Clip(2, 8), Clip(3, 12)
+    given = [{"input_ids": torch.randint(1, 9, (4, 5)), "attention_mask": torch.ones(4, 5)} for _ in range(3)]
+    known = {"student": student, "teacher": teacher, "loader": given, "probe": given[0], "optima_lab": optima_lab}
+    known["optimizer"] = torch.optim.AdamW(student.parameters())
+    exec(block, known)
+    assert known["optima"].steps == 3 and known["optima"].exists["attention"]
+
+
+class Clip(nn.Module):
+    """The names of a CLIP of transformers, and as much of its output."""
+
+    vision_model: Any
+    text_model: Any
+
+    def __init__(self, layers: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(9, width)
+        self.vision_model, self.text_model = nn.Module(), nn.Module()
+        for part in (self.vision_model, self.text_model):
+            part.encoder = tower(layers, width, 0.0)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        x = self.embedding(input_ids)
+        image, text = (part.encoder(x)[:, 0] for part in (self.vision_model, self.text_model))
+        return {"logits_per_image": image @ text.T}
