@@ -121,7 +121,7 @@ def test_the_loss_is_eq_5_of_what_models_say_themselves():
     hidden, attention = [], []
     for layer, (h, a) in enumerate(ours, 1):
         h_t, a_t = theirs[matched_layer(layer, 2, 4) - 1]
-        matrix = optima.projections.get_submodule("text")[layer - 1]
+        matrix = optima.parameters()[layer - 1]
         hidden.append((h @ matrix - h_t)[real].square().mean())
         attention.append((a - a_t)[real[:, :, None] & real[:, None]].square().mean())
     output, answer = student(**given), teacher(**given)
