@@ -91,3 +91,12 @@ def test_an_evaluation_is_the_models_own(tmp_path: Path):
     probe = trained.optima.probe
     assert found == pytest.approx(student(**probe).loss.item(), rel=1e-5)
     assert trained.optima.steps == 0
+
+
+def test_the_notebook_runs(tmp_path: Path):
+    from optima_lab.report.notebooks import execute
+
+    path = Path(__file__).parents[2] / "notebooks" / "20_your_own_model.ipynb"
+    execute(path, tmp_path / path.name, {"seeds": 2, "rounds": 3, "round_steps": 1, "figures": tmp_path})
+    assert (tmp_path / "own_model" / "probe_hidden.svg").stat().st_size > 1000
+    assert (tmp_path / "own_model" / "records" / "rounds.jsonl").read_text().count("\n") == 3
