@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -268,6 +269,21 @@ def test_the_probe_is_measured_without_dropout_and_every_part_keeps_its_mode():
 def test_a_compiled_student_is_the_same_in_two_graphs_whatever_the_arm():
     """In a process of its own: what checks shapes here is no part of what is compiled."""
     subprocess.run([sys.executable, "-m", "tests.compiled_student"], cwd=Path(__file__).parents[2], check=True)
+
+
+def test_two_processes_are_one_with_the_same_batches(tmp_path: Path):
+    """Under DDP, each with half of every batch; weights, W^i and arms."""
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    for name, words in (("one", []), ("two", start)):
+        command = [sys.executable, *words, "-m", "tests.parallel_student", str(tmp_path / name)]
+        env = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    (one,), (two, other) = (torch.load(tmp_path / name, weights_only=True) for name in ("one", "two"))
+    assert one["arms"] == two["arms"] == other["arms"] and len(set(one["arms"])) > 1
+    assert two["rewards"] == other["rewards"] == pytest.approx(one["rewards"], rel=1e-3, abs=1e-6)
+    for weights in (two["weights"], other["weights"]):
+        torch.testing.assert_close(weights, one["weights"], rtol=0, atol=1e-6)
 
 
 def test_a_copy_or_a_file_of_the_student_is_watched_by_nobody():
