@@ -93,6 +93,7 @@ def test_an_evaluation_is_the_models_own(tmp_path: Path):
     assert trained.optima.steps == 0
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path):
     from optima_lab.report.notebooks import execute
 

@@ -271,6 +271,7 @@ def test_a_compiled_student_is_the_same_in_two_graphs_whatever_the_arm():
     subprocess.run([sys.executable, "-m", "tests.compiled_student"], cwd=Path(__file__).parents[2], check=True)
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_the_same_batches(tmp_path: Path):
     """Under DDP, each with half of every batch; weights, W^i and arms."""
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
