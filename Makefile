@@ -74,7 +74,7 @@ docs: $(READY) ## the API reference from the docstrings: opens with build/docs/i
 
 lock: $(READY) ## write requirements.lock anew from pyproject.toml (newer versions: ARGS=--upgrade)
 	$(PYTHON) -m uv pip compile --quiet --universal --generate-hashes \
-		$(foreach extra,all dev cluster tensorboard voila,--extra $(extra)) pyproject.toml -o requirements.lock \
+		$(foreach extra,all dev cluster hf tensorboard voila,--extra $(extra)) pyproject.toml -o requirements.lock \
 		--custom-compile-command "make lock" $(ARGS)
 
 clean: ## remove caches and drawn figures; runs stay

@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from optima_lab.distill.capture import Layers
+    from optima_lab.distill.optima import Optima
     from optima_lab.experiments.run import open_experiments, run
     from optima_lab.presets import preset
     from optima_lab.widgets.replay import replay
@@ -14,12 +16,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "Layers": "optima_lab.distill.capture",
+    "Optima": "optima_lab.distill.optima",
     "preset": "optima_lab.presets",
     "run": "optima_lab.experiments.run",
     "open_experiments": "optima_lab.experiments.run",
     "replay": "optima_lab.widgets.replay",
 }
-__all__ = ["__version__", "open_experiments", "preset", "replay", "run"]
+__all__ = ["Layers", "Optima", "__version__", "open_experiments", "preset", "replay", "run"]
 
 
 def __getattr__(name: str) -> Any:

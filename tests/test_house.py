@@ -109,7 +109,8 @@ def test_insides_of_open_clip_are_touched_where_they_are_known() -> None:
 
 
 def test_the_core_of_distillation_knows_no_model_and_no_data() -> None:
-    names = {name for path in (LIBRARY / "distill").rglob("*.py") for name in imported(path)}
+    core = [path for path in (LIBRARY / "distill").rglob("*.py") if path.name != "hf.py"]  # for those who have it
+    names = {name for path in core for name in imported(path)}
     outside = {name.split(".")[0] for name in names} - sys.stdlib_module_names
     assert outside <= {"numpy", "torch", "jaxtyping", "timm", "optima_lab"}
     assert not {room(name) for name in names if name.startswith("optima_lab.")} & {"coca", "data", "tasks"}
@@ -156,7 +157,7 @@ def test_doors_are_light(modules: list[str], heavy: set[str]) -> None:
 # --- pyproject.toml, requirements.lock, environment.yml ---------------------------------------------------------------
 
 
-TESTED = ("all", "dev", "cluster", "tensorboard", "voila")  # extras in the lock; `bench` only measures
+TESTED = ("all", "dev", "cluster", "hf", "tensorboard", "voila")  # extras in the lock; `bench` only measures
 
 
 def requirements() -> list[str]:
@@ -200,7 +201,7 @@ def test_nothing_is_locked_that_pyproject_no_longer_asks_for() -> None:
     assert asked == {plain(requirement) for requirement in requirements()}
 
 
-OPTIONAL = {"distributed", "tensorboard"}  # looked for before they are used
+OPTIONAL = {"distributed", "tensorboard", "transformers"}  # looked for before they are used, or extras of one file
 
 
 def test_what_the_library_imports_is_declared() -> None:

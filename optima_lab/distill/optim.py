@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-from timm.optim.adafactor_bv import AdafactorBigVision
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -30,6 +29,8 @@ def build_optimizer(optim: Optim, modules: Sequence[tuple[nn.Module, float]]) ->
             if chosen:
                 groups.append({"params": chosen, "lr": lr, "peak_lr": lr, "weight_decay": decay})
     if optim.optimizer == "adafactor":
+        from timm.optim.adafactor_bv import AdafactorBigVision  # here: nothing else of this room needs timm
+
         # β1 = 0.9 is the momentum, β2 = 0.999 the cap of the second moment's decay. The weight decay is scaled by
         # the learning rate, as everywhere else in this file.
         return AdafactorBigVision(groups, momentum=0.9, beta2_cap=0.999, momentum_dtype=torch.float32)

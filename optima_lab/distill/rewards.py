@@ -5,21 +5,21 @@ from typing import NamedTuple
 
 
 class ProbeLosses(NamedTuple):
-    """Losses on the probe batch; hidden and attention over ALL layers, whatever arm was played."""
+    """Losses on the probe batch; hidden and attention over ALL layers, whatever arm was played; None: there is none."""
 
-    train: float
-    kl: float
-    hidden: float
-    attention: float
+    train: float | None
+    kl: float | None
+    hidden: float | None
+    attention: float | None
 
 
 class Reward(NamedTuple):
-    """A round's reward and the three ratios it is made of, each from 0 to 1."""
+    """A round's reward and the three ratios it is made of, each from 0 to 1; None for a loss that there is not."""
 
     value: float
-    kl: float
-    hidden: float
-    attention: float
+    kl: float | None
+    hidden: float | None
+    attention: float | None
 
 
 VARIANTS = {"all": ("kl", "hidden", "attention"), "kl": ("kl",), "layers": ("hidden", "attention"), "train": ("train",)}
@@ -40,8 +40,11 @@ def reward(before: ProbeLosses, after: ProbeLosses, variant: str = "all") -> Rew
     """r of Eq. 6: the mean of the decrement ratios over U = {D_KL, L_hidn, L_attn}.
 
     Variants of A.6: 'kl' (r_KD, D_KL alone), 'layers' (r_LWD, hidden states and attention). 'train' is not the paper's:
-    the task's own loss on the probe.
+    the task's own loss on the probe. The mean runs over losses that there are: a model without logits has no D_KL, one
+    whose attention is hidden no L_attn.
     """
-    ratios = {name: decrement_ratio(getattr(before, name), getattr(after, name)) for name in ProbeLosses._fields}
-    chosen = VARIANTS[variant]
-    return Reward(sum(ratios[name] for name in chosen) / len(chosen), *(ratios[name] for name in Reward._fields[1:]))
+    both = {name: (getattr(before, name), getattr(after, name)) for name in ProbeLosses._fields}
+    ratios = {name: None if None in pair else decrement_ratio(*pair) for name, pair in both.items()}
+    chosen = [ratio for name in VARIANTS[variant] if (ratio := ratios[name]) is not None]
+    shown = (ratios[name] for name in VARIANTS["all"])
+    return Reward(sum(chosen) / len(chosen) if chosen else 0.0, *shown)

@@ -17,6 +17,7 @@ from optima_lab.distill.losses import Losses
 from optima_lab.distill.optim import build_optimizer, schedule
 from optima_lab.distill.parallel import device
 from optima_lab.distill.rewards import ProbeLosses, reward
+from optima_lab.distill.rounds import round_record
 from optima_lab.distill.seeds import stream_seed
 from optima_lab.distill.strategies import Strategy
 from optima_lab.distill.trace import AttentionSpec
@@ -128,22 +129,8 @@ class Student:
         if self.policy is not None and self.selection is not None and not self.is_full(step):
             self.state = self.policy.update(self.state, self.selection.arm, np.array([value.value]))
         self.lines += [self._step_record(first, row) for first, row in enumerate(rows[:-1], step - len(rows) + 2)]
-        self.rounds.append(
-            {
-                "round": step // self.config.distillation.round_steps,
-                "step": step,
-                "arm": label(self.arm) or None,
-                "initial": bool(self.selection.initial) if self.selection else False,
-                "draws": _row(self.selection.scores) if self.selection else None,
-                "mean_before": _row(old.get("mean")),
-                "mean_after": _row(self.state.get("mean")),
-                "plays_before": _row(old.get("plays")),
-                "plays_after": _row(self.state.get("plays")),
-                "reward": value.value,
-                **{f"ratio_{name}": getattr(value, name) for name in ("kl", "hidden", "attention")},
-                **{f"probe_{name}": getattr(after, name) for name in ProbeLosses._fields},
-            }
-        )
+        number, arm = step // self.config.distillation.round_steps, label(self.arm)
+        self.rounds.append(round_record(number, step, arm, self.selection, old, self.state, value, after))
 
     def _step_record(self, step: int, row: list[float]) -> dict[str, Any]:
         """One step's losses; None where a loss was not computed."""
@@ -196,10 +183,3 @@ def _tensors(state: Any) -> Iterator[Tensor]:
     elif isinstance(state, Mapping):
         for part in state.values():
             yield from _tensors(part)
-
-
-def _row(array: np.ndarray | None) -> list[float | None] | None:
-    """The one replication's row of a bandit array as plain numbers; None where there is none."""
-    if array is None:
-        return None
-    return [float(value) if np.isfinite(value) else None for value in array[0]]

@@ -19,6 +19,8 @@ DECIDING = ("bandits", "data", "distill", "coca", "tasks", "experiments/populati
 ASIDE = (
     *("bandits/environments.py", "bandits/rollout.py", "bandits/recorded.py", "bandits/regret.py"),
     *("bandits/simulate.py", "coca/parameter_counts.py"),
+    *("distill/attention.py", "distill/capture.py", "distill/hf.py"),  # models of one's own
+    *("distill/optima.py", "distill/options.py", "distill/pairs.py", "distill/terms.py"),
 )
 TOLD = "OPTIMA_LAB_CODE_TOLD"  # of the environment, so that the processes of a command say it once
 _WORDS = {"typing", "collections.abc", "jaxtyping", "__future__"}  # modules that annotations need

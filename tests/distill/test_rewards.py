@@ -56,3 +56,11 @@ def test_a_loss_that_is_not_finite_spoils_only_itself():
 
 def test_no_change_has_no_reward():
     assert reward(BEFORE, BEFORE) == Reward(0.0, 0.0, 0.0, 0.0)
+
+
+def test_a_loss_that_there_is_not_does_not_count_as_zero():
+    # No logits: (0.25 + 0.1) / 2 and not / 3. No attention either: hidden states alone.
+    before, after = BEFORE._replace(kl=None), AFTER._replace(kl=None)
+    assert reward(before, after) == Reward(pytest.approx(0.175), None, 0.25, pytest.approx(0.1))
+    before, after = before._replace(attention=None), after._replace(attention=None)
+    assert reward(before, after, "layers") == Reward(0.25, None, 0.25, None)
