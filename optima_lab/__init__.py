@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optima_lab.experiments.run import open_experiments, run
     from optima_lab.presets import preset
+    from optima_lab.report.compare import compare
     from optima_lab.widgets.replay import replay
 
 __version__ = "0.1.0"
@@ -17,9 +18,10 @@ _LAZY = {
     "preset": "optima_lab.presets",
     "run": "optima_lab.experiments.run",
     "open_experiments": "optima_lab.experiments.run",
+    "compare": "optima_lab.report.compare",
     "replay": "optima_lab.widgets.replay",
 }
-__all__ = ["__version__", "open_experiments", "preset", "replay", "run"]
+__all__ = ["__version__", "compare", "open_experiments", "preset", "replay", "run"]
 
 
 def __getattr__(name: str) -> Any:

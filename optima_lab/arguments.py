@@ -65,14 +65,20 @@ def parser_of_commands() -> argparse.ArgumentParser:
     command = commands.add_parser("lessons", help=text, description=text, allow_abbrev=False)
     command.add_argument("--figures", default="figures", help="where pictures go (default: figures)")
     for name, default, text in (
-        ("status", "runs", "list what is recorded: progress, age, size, what is stale or broken"),
-        ("clean", "runs", "remove the named folders of runs, or what is stale, broken or half-written (parts)"),
+        ("status", "runs", "list what is recorded: progress, age, size, what was interrupted, is stale or broken"),
+        (
+            "clean",
+            "runs",
+            "remove the named folders of runs, or what was interrupted, is stale, broken or half-written (parts)",
+        ),
         ("rerun", "reruns", "train again what a run's folder holds, into another folder of runs"),
     ):
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument("--runs", default=default, help=f"where records are kept (default: {default})")
         if name == "clean":
-            command.add_argument("what", nargs="*", help="vqa/laptop-s0-1a2b3c4d, one run in it, stale, broken, parts")
+            command.add_argument(
+                "what", nargs="*", help="vqa/laptop-s0-1a2b3c4d, one run in it, interrupted, stale, broken, parts"
+            )
             command.add_argument("--yes", action="store_true", help="do not ask")
         if name == "rerun":
             command.add_argument("folder", help="of an experiment or of one run in it")

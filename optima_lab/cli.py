@@ -127,14 +127,17 @@ def _lessons(options: dict[str, Any]) -> int:
 def _table(options: dict[str, Any]) -> int:
     from optima_lab.experiments import records
     from optima_lab.experiments.run import open_experiments
+    from optima_lab.experiments.variants import alike
     from optima_lab.report.tables import results as tables
 
-    tasks = _plan(options)["tasks"]
-    experiments = [
-        e for e in open_experiments(options["runs"]) if e.task in tasks and e.config.preset == options["preset"]
-    ]
+    plan = _plan(options)
+    opened = [e for e in open_experiments(options["runs"]) if e.task in plan["tasks"]]
+    experiments = [e for e in opened if e.config.preset == options["preset"]]
+    if plan["changes"]:
+        experiments = [e for e in experiments if alike(flat(e.config), plan["changes"])]
     if not experiments:
-        raise OptimaError(f"no {options['preset']} experiment is recorded below {options['runs']!r}; train one first")
+        asked = " ".join([options["preset"], *(f"{name}={value}" for name, value in plan["changes"].items())])
+        raise OptimaError(f"no {asked} experiment is recorded below {options['runs']!r}; train one first")
     print(tables.text(tables.results(records.read_runs(experiments), experiments)))
     return 0
 

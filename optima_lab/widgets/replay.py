@@ -10,7 +10,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from optima_lab.display import task_metric, task_title
+from optima_lab.display import base, task_metric, task_title
 from optima_lab.errors import OptimaError, RecordError
 from optima_lab.experiments.experiment import RecordFolder
 from optima_lab.files import expand
@@ -97,14 +97,15 @@ def chosen(found: Sequence[RunTrace], left: str, right: str) -> tuple[int, int]:
     first = max(first, 0)
     if not right:
         return first, NOTHING
-    others = [n for n, track in enumerate(found) if track.task != found[first].task and track.strategy == left]
+    others = [n for n, track in enumerate(found) if track.task != found[first].task and base(track.strategy) == left]
     second = others[0] if others else _find(found, right, "Img+Txt+Multi")
     return first, second if second != first else NOTHING
 
 
 def _find(found: Sequence[RunTrace], *strategies: str) -> int:
-    names = [track.strategy for track in found]
-    return next((names.index(name) for name in strategies if name in names), NOTHING)
+    whole = [track.strategy for track in found]
+    names = [*whole, *map(base, whole)]  # the first of several variants where none is named
+    return next((names.index(name) % len(whole) for name in strategies if name in names), NOTHING)
 
 
 def handed_over(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from optima_lab.bandits.arms import LABELS, LWD, label
 from optima_lab.config import TASKS
-from optima_lab.display import FAINT, INK, TEACHER, called, colour, in_order, look
+from optima_lab.display import FAINT, INK, TEACHER, base, called, colour, in_order, look
 from optima_lab.report import statistics
 from optima_lab.report.figures import statistical
 from optima_lab.report.figures.style import NARROW, WIDE, blank, canvas, note, style
@@ -50,23 +50,29 @@ def module_contribution(evals: Frame) -> "Figure":
     evals = statistics.recorded(evals)
     task = statistics.task_of(evals)
     scores = statistics.final_scores(evals)
-    shown, marks = scores[scores["strategy"].isin(SINGLE)], statistics.stopped(evals, SINGLE)
+    arms = statistics.named(SINGLE, evals)
+    shown, marks = scores[scores["strategy"].isin(arms)], statistics.stopped(evals, arms)
     with style():
         figure, (axes,) = canvas(NARROW)
         axes.set_title(statistics.title(task, "students distilled in one module"), pad=26)
         axes.set_ylabel(f"{statistics.metric(task)}, test")
         axes.set_xlabel("module whose layers the student matches")
-        table = statistics.over_seeds(shown).reindex(SINGLE)
+        table = statistics.over_seeds(shown).reindex(arms)
         if shown.empty:
             blank(axes, _why_empty(evals, "no finished run of a single-module arm"))
         else:
-            _bars(axes, table, shown, SINGLE, upright=True)
-            abouts = ("image encoder", "text encoder", "multimodal decoder")
-            names = [f"{called(arm, marks)}\n({about})" for arm, about in zip(SINGLE, abouts, strict=True)]
-            axes.set_xticks(range(3), names)
+            _bars(axes, table, shown, arms, upright=True)
+            abouts = dict(zip(SINGLE, ("image encoder", "text encoder", "multimodal decoder"), strict=True))
+            names = [f"{_lines(called(arm, marks))}\n({abouts[base(arm)]})" for arm in arms]
+            axes.set_xticks(range(len(arms)), names)
             _reference(axes, scores, upright=True)
         note(figure, [*statistics.missing(evals, scores, SINGLE), _error_bars(table), *marks.values()])
     return figure
+
+
+def _lines(name: str) -> str:
+    """A name of several parts, a line each: it stands under a bar."""
+    return name.replace(" [", "\n[").replace(", ", ",\n")
 
 
 def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> "Figure":
@@ -78,9 +84,10 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
     evals = statistics.recorded(evals)
     task = statistics.task_of(evals)
     scores = statistics.final_scores(evals)
-    shown = scores[scores["strategy"] != "None"]
-    names = in_order({*COMPARED, *shown["strategy"]})
+    shown = scores[scores["strategy"].map(base) != "None"]
+    names = in_order({*statistics.named(COMPARED, evals), *shown["strategy"]})
     table, marks = statistics.over_seeds(shown).reindex(names), statistics.stopped(evals)
+    teacher, teachers = _teacher(summaries, evals)
     with style():
         figure, (left, right) = canvas((9.6, 0.36 * len(names) + 2.2), columns=2)
         figure.suptitle(statistics.title(task, "what each strategy reaches"), x=0.01, ha="left")
@@ -91,20 +98,30 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
             blank(left, _why_empty(evals, "no finished run"))
         else:
             _bars(left, table, shown, names, upright=False)
-            _reference(left, scores, upright=False, teacher=statistics.teacher_score(summaries))
+            _reference(left, scores, upright=False, teacher=teacher)
         _dots(right, statistics.differences(shown), names)
         for axes in (left, right):
             axes.set_yticks(range(len(names)), [called(name, marks) for name in names])
             axes.set_ylim(len(names) - 0.4, -0.6)
         right.tick_params(labelleft=False)
         absent = statistics.missing(evals, scores, [*COMPARED, "None"])
-        note(figure, [*absent, _error_bars(table), _paper(task), *marks.values()])
+        note(figure, [*absent, teachers, _error_bars(table), _paper(task), *marks.values()])
     return figure
+
+
+def _teacher(summaries: Sequence[Mapping[str, Any]], evals: Frame) -> tuple[float, str]:
+    """The teacher's score; where experiments of more than other seeds have other teachers there is no one line."""
+    values = statistics.teacher_scores(summaries)
+    several = any(base(name) != name for name in evals["strategy"].unique()) and len(set(values)) > 1
+    if several:
+        return float("nan"), f"teachers of these runs differ: {min(values):.1f} to {max(values):.1f}"
+    return statistics.teacher_score(summaries), ""
 
 
 def generalization(evals: Frame, strategies: Sequence[str] = ("OPTIMA", FULL)) -> "Figure":
     """Fig. 4: prediction loss and KL on the dev split through training, OPTIMA against layerwise distillation."""
     evals = statistics.recorded(evals)
+    strategies = statistics.named(strategies, evals)
     task, marks = statistics.task_of(evals), statistics.stopped(evals, strategies)
     nats = "nats a token" if task in TASKS and TASKS[task].captions else "nats"
     panels = (
@@ -121,13 +138,13 @@ def generalization(evals: Frame, strategies: Sequence[str] = ("OPTIMA", FULL)) -
             axes.set_xlabel("optimizer step")
             axes.set_ylabel(f"{unit}, dev split")
             if points.empty:
-                blank(axes, f"no {unit.split(' (')[0]} of {' or '.join(strategies)} recorded")
+                blank(axes, f"no {unit.split(' (')[0]} of {' or '.join(map(called, strategies))} recorded")
                 continue
             for name in in_order(points["strategy"]):
                 statistical.line(axes, points[points["strategy"] == name], "step", name, called(name, marks))
             _log_if_wide(axes, points["value"])
             axes.legend()
-        absent = [name for name in strategies if name not in set(evals["strategy"])]
+        absent = [called(name) for name in strategies if name not in set(evals["strategy"])]
         seeds = int(evals.loc[evals["strategy"].isin(strategies), "experiment"].nunique())
         bands = f"bands: mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""
         note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", bands, *marks.values()])
@@ -177,10 +194,11 @@ def _bars(axes: "Axes", table: Frame, scores: Frame, names: Sequence[str], uprig
 def _reference(axes: "Axes", scores: Frame, upright: bool, teacher: float = float("nan")) -> None:
     """Lines of no distillation and of the teacher, named with their values above the axes."""
     line = axes.axhline if upright else axes.axvline
-    nothing = float(scores.loc[scores["strategy"] == "None", "value"].mean())
-    for known, value, ink in ((look("None"), nothing, FAINT), (TEACHER, teacher, INK)):
+    undistilled = scores[scores["strategy"].map(base) == "None"].groupby("strategy")["value"].mean()
+    lines = [(called(name), look("None").dash, float(undistilled[name]), FAINT) for name in in_order(undistilled.index)]
+    for words, dash, value, ink in (*lines, (TEACHER.label, TEACHER.dash, teacher, INK)):
         if np.isfinite(value):
-            line(value, color=ink, ls=known.dash, lw=1.6, zorder=3, label=f"{known.label} {value:.1f}")
+            line(value, color=ink, ls=dash, lw=1.6, zorder=3, label=f"{words} {value:.1f}")
     limits = axes.get_ylim() if upright else axes.get_xlim()
     (axes.set_ylim if upright else axes.set_xlim)(0, np.nanmax([limits[1], 1.04 * teacher]))
     if axes.get_legend_handles_labels()[0]:

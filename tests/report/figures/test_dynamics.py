@@ -9,6 +9,7 @@ from test_posteriors import drawn_deviations
 from optima_lab.bandits.arms import LABELS
 from optima_lab.display import colour
 from optima_lab.report import statistics
+from optima_lab.report.correlation import mean_against_score
 from optima_lab.report.figures import dynamics
 
 
@@ -34,7 +35,7 @@ def test_reward_means_of_several_seeds_are_averages(three: Records) -> None:
 
 def test_correlation_draws_all_pairs_and_says_n(three: Records) -> None:
     figure = dynamics.mean_accuracy_correlation(three.rounds, three.evals)
-    result = statistics.mean_against_score(three.rounds, three.evals)
+    result = mean_against_score(three.rounds, three.evals)
     drawn = np.concatenate([np.asarray(each.get_offsets()) for each in figure.axes[0].collections])
     expected = np.array(sorted(zip(result.pairs["mean"], result.pairs["score"], strict=True)))
     assert np.array(sorted(map(tuple, drawn))) == pytest.approx(expected)
