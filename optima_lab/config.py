@@ -214,6 +214,13 @@ class Config(TrainingStage):
         return self.training.steps // self.distillation.round_steps
 
 
+def _multiple(name: str, value: int, of: str, unit: int) -> str:
+    """What to say of a value that is no multiple: which are."""
+    below = value // unit * unit
+    fits = f"{below} or {below + unit}" if below else str(unit)
+    return f"{name} must be a multiple of {of}={unit}, got {value}; {fits} would fit"
+
+
 def _check_together(config: Config) -> None:
     def must(holds: bool, text: str) -> None:
         if not holds:
@@ -221,12 +228,15 @@ def _check_together(config: Config) -> None:
 
     model, before, training, distillation = config.model, config.pretraining, config.training, config.distillation
     pixels, patch, steps, batch = config.data.image_size, model.patch_size, training.steps, training.batch_size
-    must(pixels % patch == 0, f"image_size must be a multiple of patch_size={patch}, got {pixels}")
     p, pieces = distillation.round_steps, distillation.accumulate
-    must(steps % p == 0, f"steps must be a multiple of round_steps={p}, got {steps}")
+    must(pixels % patch == 0, _multiple("image_size", pixels, "patch_size", patch))
+    fitting = [each for each in range(1, steps + 1) if steps % each == 0] if steps % p else []
+    closest = sorted(sorted(fitting, key=lambda each: abs(each - p))[:2])
+    other = f", or round_steps={' or '.join(map(str, closest))}"
+    must(steps % p == 0, _multiple("steps", steps, "round_steps", p) + other)
     must(pieces <= batch, f"accumulate must not exceed batch_size={batch}, got {pieces}")
     for name, width in (("teacher_width", before.teacher_width), ("student_width", before.student_width)):
-        must(width % model.head_width == 0, f"{name} must be a multiple of head_width={model.head_width}, got {width}")
+        must(width % model.head_width == 0, _multiple(name, width, "head_width", model.head_width))
     assistant = ("assistant_layers", distillation.assistant_layers)
     student = ("student_layers", training.student_layers)
     first = assistant if distillation.assistant_layers else student  # the first to be distilled

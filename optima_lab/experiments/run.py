@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from optima_lab.bandits.policies import POLICIES
 from optima_lab.config import Config
 from optima_lab.data.datasets import locate
 from optima_lab.distill.strategies import Strategy, parse_strategies
@@ -13,10 +15,11 @@ from optima_lab.errors import ConfigError, RecordError
 from optima_lab.experiments.code_fingerprint import tell_other_code
 from optima_lab.experiments.experiment import Experiment
 from optima_lab.experiments.ids import experiment_id
-from optima_lab.experiments.records import of_other_code, read_json
+from optima_lab.experiments.records import of_other_code, read_json, read_runs
 from optima_lab.experiments.schema import check_summary, recorded_config
+from optima_lab.experiments.variants import alike
 from optima_lab.files import expand, locked
-from optima_lab.parameters import override
+from optima_lab.parameters import flat, override
 from optima_lab.presets import preset as make_preset
 
 _NOT_CHANGES = ("task", "preset", "seeds", "data")
@@ -120,6 +123,33 @@ def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
         found.append(Experiment(path.parent, only, config.seed, config, summary))
     tell_other_code(of_other_code(each.folder / name for each in found for name in each.only))
     return found
+
+
+def find(task: str, preset: str = "laptop", runs: str | Path = "runs", changes: str = "") -> list[Experiment]:
+    """The recorded experiments of one question, one a seed; nothing is trained.
+
+    Raises RecordError where there is none, naming those of the task that are recorded.
+    """
+    ours = [each for each in open_experiments(runs) if each.task == task]
+    asked = parse_changes(changes)
+    found = [each for each in ours if each.config.preset == preset and alike(flat(each.config), asked)]
+    if not found:
+        known = ", ".join(each.id for each in ours) or "none"
+        text = ", ".join([task, preset, *(f"{name}={value}" for name, value in asked.items())])
+        raise RecordError(f"no experiment of {text} is recorded below {expand(runs)}; of {task} there are: {known}")
+    return found
+
+
+def first_plays(experiments: Sequence[Experiment]) -> dict[str, dict[str, int]]:
+    """T0 as these runs had it, by policy: {'optima': {'initial_plays': 2}}, for every policy that has forced plays.
+
+    A policy that was recorded has its own, the others what their configuration would have given them.
+    """
+    runs = read_runs(experiments)
+    own = {row["policy"]: row["parameters"] for row in runs.to_dict("records")}
+    usual = experiments[0].config.distillation.initial_plays if experiments else 0
+    forced = [name for name, kind in POLICIES.items() if "initial_plays" in {f.name for f in fields(kind)}]
+    return {name: {"initial_plays": int(own.get(name, {}).get("initial_plays", usual))} for name in forced}
 
 
 def _refuse_links(folder: Path) -> None:

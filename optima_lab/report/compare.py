@@ -87,7 +87,7 @@ def _scores(side: Sequence[Experiment], strategy: str | None, which: str) -> Fra
         )
     configs = {each.id: flat(each.config) for each in side}
     told = [_settings(row, configs[row["experiment"]]) for row in runs.to_dict("records")]
-    return runs[[*PAIR, "strategy", "score_test"]].assign(settings=told)
+    return runs[[*PAIR, "strategy", "score_test"]].assign(settings=pd.Series(told, index=runs.index, dtype=object))
 
 
 def _settings(row: Mapping[Hashable, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from asked_runs import record
 
-from optima_lab.experiments import manage, records, variants
+from optima_lab.bandits.recorded import fixed_arm_rewards
+from optima_lab.errors import ConfigError, RecordError
+from optima_lab.experiments import manage, records, run, variants
 from optima_lab.experiments.experiment import Experiment
 from optima_lab.parameters import flat
 from optima_lab.presets import preset
@@ -87,3 +89,27 @@ def test_alike_knows_its_question(tmp_path: Path) -> None:
     config = flat(preset("vqa", "smoke", steps=64, seed=3))
     assert variants.alike(config, {"steps": "64"})
     assert not variants.alike(config, {}) and not variants.alike(config, {"steps": "48"})
+
+
+def test_a_question_is_found_by_its_changes(tmp_path: Path) -> None:
+    for steps in (32, 64):
+        record(tmp_path, 30.0, steps=steps)
+    assert [each.config.training.steps for each in run.find("vqa", "smoke", tmp_path, "steps=64")] == [64]
+    assert [each.config.training.steps for each in run.find("vqa", "smoke", tmp_path)] == [32]
+    with pytest.raises(
+        RecordError, match=r"no experiment of vqa, smoke, steps=96 is recorded below .* there are: smoke-s0"
+    ):
+        run.find("vqa", "smoke", tmp_path, "steps=96")
+
+
+def test_recorded_worlds_have_the_first_plays_of_their_runs(tmp_path: Path) -> None:
+    known = [record(tmp_path, 30.0, initial_plays=2)]
+    found = run.first_plays(known)
+    assert found["optima"] == {"initial_plays": 2} and found["optima_calibrated"] == {"initial_plays": 2}
+    assert "random" not in found
+
+
+def test_rewards_of_two_configurations_are_no_one_world(tmp_path: Path) -> None:
+    known = [record(tmp_path, 30.0, steps=32), record(tmp_path, 40.0, steps=64)]
+    with pytest.raises(ConfigError, match="must be of one configuration"):
+        fixed_arm_rewards(records.read_rounds(known), labels=("Img",))
