@@ -208,6 +208,10 @@ class Config(TrainingStage):
         super().__post_init__()
         _check_together(self)
 
+    def __repr__(self) -> str:
+        size = f"student {self.training.student_layers}, {self.training.steps:,} steps in {self.rounds:,} rounds"
+        return f"Config({self.task}, {self.preset}, seed {self.seed}: {size}, γ = {self.distillation.decay:g})"
+
     @property
     def rounds(self) -> int:
         """T = T' / P."""

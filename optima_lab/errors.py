@@ -1,5 +1,7 @@
 """What can go wrong by a user's hand: every message is one line that says what must hold and what came."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -8,6 +10,26 @@ class OptimaError(Exception):
 
     def __str__(self) -> str:
         return one_line(super().__str__())
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it: the one line, and none of the library's own calls."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or a notebook's stop: what is finished is kept. In a notebook it is one line."""
+
+    def _render_traceback_(self) -> list[str]:
+        return ["Interrupted: what is finished is kept; run the cell again to go on"]
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """An interrupt inside is an `Interrupted` outside."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted from None
 
 
 class ConfigError(OptimaError, ValueError):

@@ -11,10 +11,11 @@ from optima_lab.config import Config
 from optima_lab.data.datasets import locate
 from optima_lab.distill.strategies import Strategy, parse_strategies
 from optima_lab.distill.torchrun import launch
-from optima_lab.errors import ConfigError, RecordError
+from optima_lab.errors import ConfigError, RecordError, interruptible
 from optima_lab.experiments.code_fingerprint import tell_other_code
 from optima_lab.experiments.experiment import Experiment
 from optima_lab.experiments.ids import experiment_id
+from optima_lab.experiments.looking import announce, runs_folder
 from optima_lab.experiments.records import of_other_code, read_json, read_runs
 from optima_lab.experiments.schema import check_summary, recorded_config
 from optima_lab.experiments.variants import alike
@@ -26,31 +27,47 @@ _NOT_CHANGES = ("task", "preset", "seeds", "data")
 
 
 def run(
-    task: str = "vqa",
+    task: str | Sequence[str] = "vqa",
     preset: str = "laptop",
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     data: str = "",
     runs: str = "runs",
     strategies: str | Sequence[str] = "all",
     changes: str = "",
+    told: bool = True,
     **overrides: Any,
 ) -> list[Experiment]:
-    """The experiments of a task for seeds 0 … seeds-1, each with all `strategies`; trains what is missing.
+    """The experiments of a task (or several) for seeds 0 … seeds-1 (or those listed), each with all `strategies`.
 
-    `overrides` are fields of `Config`; `changes` are the same as text, 'decay=0.9, round_steps=5', for notebooks.
+    What is missing is trained; before, a line says what that is and how long it takes (not where `told` is False).
+    `runs` that does not exist here is looked for in the folders above (`looking.runs_folder`). `overrides` are fields
+    of `Config`; `changes` are the same as text, 'decay=0.9, round_steps=5', for notebooks.
     Raises ConfigError for anything misnamed or out of range before training, and DataError or RecordError where files
     are missing, broken or cannot be written.
     """
-    configs = configurations(task, preset, seeds, data, **{**parse_changes(changes), **overrides})
-    return [run_seed(config, expand(runs), strategies) for config in configs]
+    given = {**parse_changes(changes), **overrides}
+    tasks = [task] if isinstance(task, str) else list(task)
+    configs = [config for name in tasks for config in configurations(name, preset, seeds, data, **given)]
+    folder = runs_folder(runs)
+    with interruptible():
+        waiting = [(config, len(pending(config, folder, strategies))) for config in configs]
+        if told:
+            announce(folder, [each for each in waiting if each[1]], runs)
+        return [run_seed(config, folder, strategies) for config in configs]
 
 
-def configurations(task: str, preset: str, seeds: int, data: str = "", **overrides: Any) -> list[Config]:
+def configurations(
+    task: str, preset: str, seeds: int | Sequence[int], data: str = "", **overrides: Any
+) -> list[Config]:
     """One configuration a seed, everything checked."""
-    if type(seeds) is not int or seeds < 1:
+    listed = isinstance(seeds, Sequence) and not isinstance(seeds, str)
+    if listed and (not seeds or len(set(seeds)) < len(seeds) or "seed" in overrides):
+        raise ConfigError(f"seeds must be a number or a list of different seeds (and no seed beside it), got {seeds!r}")
+    if not listed and (type(seeds) is not int or seeds < 1):
         raise ConfigError(f"seeds must be a whole number of at least 1, got {seeds!r}")
     config = make_preset(task, preset, data=str(data), **overrides)
-    return [override(config, {"seed": config.seed + number}) for number in range(seeds)]
+    chosen = seeds if isinstance(seeds, Sequence) else range(config.seed, config.seed + seeds)
+    return [override(config, {"seed": number}) for number in chosen]
 
 
 def parse_changes(text: str) -> dict[str, str]:
@@ -116,7 +133,7 @@ def _place(config: Config, runs: Path, strategies: str | Sequence[str]) -> tuple
 def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
     """All experiments recorded below `runs`, with every strategy that has begun, ordered by task and folder."""
     found = []
-    for path in sorted(expand(runs).glob("*/*/experiment.json")):
+    for path in sorted(runs_folder(runs).glob("*/*/experiment.json")):
         summary = check_summary(read_json(path), path)
         config = recorded_config(path, summary)
         only = tuple(sorted(p.parent.name for p in path.parent.glob("*/run.json")))

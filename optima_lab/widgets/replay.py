@@ -13,6 +13,7 @@ import traitlets
 from optima_lab.display import base, task_metric, task_title
 from optima_lab.errors import OptimaError, RecordError
 from optima_lab.experiments.experiment import RecordFolder
+from optima_lab.experiments.looking import runs_folder
 from optima_lab.files import expand
 from optima_lab.widgets import assets as widgets
 from optima_lab.widgets.recording import RunTrace, fit, places, tracks
@@ -81,7 +82,7 @@ def write_page(experiment: Experiments, path: str | Path, left: str = "OPTIMA", 
 def sources(experiment: Experiments) -> Sequence[RecordFolder]:
     """Experiments as they come: one, several, or a folder. Raises RecordError where a folder holds none."""
     if isinstance(experiment, str | Path):
-        return places(expand(experiment))
+        return places(runs_folder(experiment))
     if isinstance(experiment, Sequence):
         return experiment
     if not hasattr(experiment, "folder"):
