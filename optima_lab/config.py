@@ -35,7 +35,7 @@ class Task:
 
 
 TASKS: Mapping[str, Task] = {
-    "vqa": Task("vqa", "VQA", "VQA accuracy (%)"),
+    "vqa": Task("vqa", "VQA", "accuracy (%)"),
     "snli_ve": Task("snli_ve", "SNLI-VE", "accuracy (%)"),
     "nlvr2": Task("nlvr2", "NLVR2", "accuracy (%)", pictures=2),
     "coco": Task("coco", "COCO Caption", "CIDEr × 100", captions=True),

@@ -106,7 +106,7 @@ def gather(
         if one not in known:
             raise ConfigError(f"populations must be of {', '.join(known)}, got {one!r}{nearest(one, list(known))}")
     chosen = list(TASKS) if tasks.strip() == "all" else [part.strip() for part in tasks.split(",")]
-    given = parse_changes(changes)
+    given: dict[str, Any] = {**parse_changes(changes)}
     found = {
         one: [
             experiment

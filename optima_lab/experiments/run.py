@@ -60,14 +60,17 @@ def configurations(
     task: str, preset: str, seeds: int | Sequence[int], data: str = "", **overrides: Any
 ) -> list[Config]:
     """One configuration a seed, everything checked."""
-    listed = isinstance(seeds, Sequence) and not isinstance(seeds, str)
-    if listed and (not seeds or len(set(seeds)) < len(seeds) or "seed" in overrides):
-        raise ConfigError(f"seeds must be a number or a list of different seeds (and no seed beside it), got {seeds!r}")
-    if not listed and (type(seeds) is not int or seeds < 1):
+    if isinstance(seeds, Sequence) and not isinstance(seeds, str):
+        listed = list(seeds)
+        if not listed or len(set(listed)) < len(listed) or "seed" in overrides:
+            raise ConfigError(f"seeds must be a number, or a list of different seeds without seed=, got {seeds!r}")
+    elif type(seeds) is not int or seeds < 1:
         raise ConfigError(f"seeds must be a whole number of at least 1, got {seeds!r}")
+    else:
+        first = make_preset(task, preset, **overrides).seed
+        listed = [*range(first, first + seeds)]
     config = make_preset(task, preset, data=str(data), **overrides)
-    chosen = seeds if isinstance(seeds, Sequence) else range(config.seed, config.seed + seeds)
-    return [override(config, {"seed": number}) for number in chosen]
+    return [override(config, {"seed": number}) for number in listed]
 
 
 def parse_changes(text: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from IPython.display import Image
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
 
 NARROW, WIDE, TALL = (6.4, 4.2), (9.6, 4.6), (9.6, 7.2)  # inches
 FORMATS = ("svg", "png", "pdf")
@@ -90,6 +91,13 @@ def note(figure: "Figure", lines: Iterable[str]) -> None:
     text = "\n".join(fill(line, width) if line.startswith(DAGGER) else line for line in lines if line)
     if text:
         figure.supxlabel(text, x=0.01, ha="left", fontsize=9, color=FAINT)
+
+
+def thousands() -> "StrMethodFormatter":
+    """Ticks as 12,500."""
+    from matplotlib.ticker import StrMethodFormatter
+
+    return StrMethodFormatter("{x:,.0f}")
 
 
 def blank(axes: "Axes", text: str) -> None:
