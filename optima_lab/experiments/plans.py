@@ -6,6 +6,7 @@ Strategies of one population share a teacher and its batches, so all ablations o
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from optima_lab.config import TASKS, Config
 from optima_lab.distill.strategies import default_strategies
