@@ -18,6 +18,13 @@ PYTHON := .venv/bin/python
 READY := .venv/.ready
 endif
 
+# A variable of another name would be ignored, and all tasks planned: MEANT:NAME, in the singular or the plural.
+called = $(firstword $(origin $(1)))
+refuse = $(error the variable is $(2), not $(1): $(2)=$($(1)))
+$(foreach pair,TASK:TASKS SEED:SEEDS PRESETS:PRESET RUN:RUNS FIGURE:FIGURES ARG:ARGS,$(foreach wrong,$(firstword $(subst :, ,$(pair))), \
+	$(if $(filter command,$(call called,$(wrong))),$(call refuse,$(wrong),$(lastword $(subst :, ,$(pair)))))))
+$(if $(filter environment,$(call called,TASK)),$(call refuse,TASK,TASKS))
+
 QUESTION = --preset "$(PRESET)" --seeds "$(SEEDS)" --data "$(DATA)" --runs "$(RUNS)" --figures "$(FIGURES)" $(ARGS)
 TESTS = $(PYTHON) -m pytest -m "not slow"
 
@@ -26,9 +33,10 @@ TESTS = $(PYTHON) -m pytest -m "not slow"
 
 help: ## print this
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name about; do printf '%-18s %s\n' "$$name" "$$about"; done
-	@echo "variables: PRESET=smoke|laptop|study|paper SEEDS=1 TASKS=all|vqa,coco,… DATA=folder RUNS=runs FIGURES=figures ARGS='…'"
+	@echo "variables: PRESET=smoke|laptop|study|paper SEEDS=1 TASKS=all|vqa,coco,…"
+	@echo "           DATA=folder RUNS=runs FIGURES=figures ARGS='…'"
 
-setup: $(READY) ## create .venv from requirements.lock (every other target does so, too)
+setup: $(READY) ## create .venv from requirements.lock (others do so, too)
 
 # Its `python3` is the one of this environment, whichever lies on the user's JUPYTER_PATH.
 lab: $(READY) ## JupyterLab on this machine alone, at the first notebook
@@ -36,22 +44,22 @@ lab: $(READY) ## JupyterLab on this machine alone, at the first notebook
 		$(PYTHON) -m jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=. $(if $(filter 0,$(shell id -u)),--allow-root) \
 		--LabApp.default_url=/lab/tree/notebooks/00_quickstart.ipynb $(ARGS)
 
-figures: $(READY) ## train what is missing and draw the paper's figures: opens with figures/index.html
+figures: $(READY) ## train what is missing, draw all into figures/index.html
 	@$(PYTHON) -m optima_lab figures --tasks "$(TASKS)" $(QUESTION)
 
-claims: $(READY) ## train what the paper's claims need and judge them: opens with figures/claims/ledger.html
+claims: $(READY) ## train and judge the claims: figures/claims/ledger.html
 	@$(PYTHON) -m optima_lab claims --tasks "$(TASKS)" $(QUESTION)
 
-notebooks: figures ## execute every notebook: those of `make figures`, then the lessons on bandits
+notebooks: figures ## execute every notebook: figures, then the lessons on bandits
 	@$(PYTHON) -m optima_lab lessons --figures "$(FIGURES)"
 
 test: $(READY) ## all tests but the slow ones (those: make test ARGS="-m slow")
 	$(TESTS) $(ARGS)
 
-fuzz: $(READY) ## spoil 20,000 inputs in a nightly job (others: make fuzz FUZZ=… FUZZ_SEED=…)
+fuzz: $(READY) ## spoil 20,000 inputs, nightly (others: FUZZ=… FUZZ_SEED=…)
 	FUZZ="$(FUZZ)" FUZZ_SEED="$(FUZZ_SEED)" $(PYTHON) -m pytest tests/test_fuzz.py $(ARGS)
 
-check: $(READY) ## what .ci/run calls: format, lint, types, figures at smoke size, tests
+check: $(READY) ## what .ci/run calls: format, lint, types, smoke run, tests
 	$(PYTHON) -m ruff format --check --quiet .
 	$(PYTHON) -m ruff check --quiet .
 	$(PYTHON) -m pyright --pythonpath "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
@@ -64,15 +72,15 @@ format: $(READY) ## rewrite Python and notebooks in the project's format
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
 
-bench: $(READY) ## measure what is in benchmarks/ (one: ARGS=steps) and append it to benchmarks/RESULTS.md
+bench: $(READY) ## measure benchmarks/ (one: ARGS=steps) into its RESULTS.md
 	@$(PYTHON) -m benchmarks $(ARGS)
 
-docs: $(READY) ## the API reference from the docstrings: opens with build/docs/index.html
+docs: $(READY) ## the API reference: build/docs/index.html
 	@$(PYTHON) -W ignore -m pdoc --no-include-undocumented --output-directory build/docs \
 		$$(find optima_lab -name '*.py' ! -name __main__.py | sort | sed 's|/__init__||; s|\.py$$||; s|/|.|g')
 	@echo "docs: build/docs/index.html"
 
-lock: $(READY) ## write requirements.lock anew from pyproject.toml (newer versions: ARGS=--upgrade)
+lock: $(READY) ## write requirements.lock anew (newer: ARGS=--upgrade)
 	$(PYTHON) -m uv pip compile --quiet --universal --generate-hashes \
 		$(foreach extra,all dev cluster hf tensorboard voila,--extra $(extra)) pyproject.toml -o requirements.lock \
 		--custom-compile-command "make lock" $(ARGS)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from optima_lab.distill.optima import Optima
     from optima_lab.experiments.run import open_experiments, run
     from optima_lab.presets import preset
+    from optima_lab.report.compare import compare
     from optima_lab.widgets.replay import replay
 
 __version__ = "0.1.0"
@@ -21,9 +22,10 @@ _LAZY = {
     "preset": "optima_lab.presets",
     "run": "optima_lab.experiments.run",
     "open_experiments": "optima_lab.experiments.run",
+    "compare": "optima_lab.report.compare",
     "replay": "optima_lab.widgets.replay",
 }
-__all__ = ["Layers", "Optima", "__version__", "open_experiments", "preset", "replay", "run"]
+__all__ = ["Layers", "Optima", "__version__", "compare", "open_experiments", "preset", "replay", "run"]
 
 
 def __getattr__(name: str) -> Any:

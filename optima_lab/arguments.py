@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from optima_lab.config import TASKS
 from optima_lab.errors import ConfigError, nearest
-from optima_lab.parameters import parameters
+from optima_lab.parameters import about, parameters
 
 WHAT = "Adaptive distillation of multimodal models, and the bandits behind it."
 SET_BY_OPTION = ("task", "preset", "data", "seed")
@@ -33,6 +33,7 @@ def parser_of_commands() -> argparse.ArgumentParser:
     for name, of in (("batch", "examples a forward (1; on a GPU 32)"), ("repeats", "repetitions (5; on a GPU 50)")):
         timed.add_argument(f"--{name}", default="0", help=of)
     timed.add_argument("--pixels", default="576", help="pixels a side, a multiple of 18 (default: 576)")
+    known = about()
     for name, text in (
         ("figures", "train what is missing, execute the notebooks, build the gallery"),
         ("claims", "train what the paper's claims need, seed by seed, and write the ledger of verdicts"),
@@ -57,22 +58,29 @@ def parser_of_commands() -> argparse.ArgumentParser:
             )
         if name in ("figures", "claims"):
             command.add_argument("--figures", default="figures", help="where pictures go (default: figures)")
-        group = command.add_argument_group(f"parameters of the run (see: {program} parameters)")
-        for field in parameters():
+        group = command.add_argument_group(f"parameters of the run (a preset's values: {program} parameters)")
+        for field, kind in parameters().items():
             if field not in SET_BY_OPTION:
-                group.add_argument(f"--{field}", default=None, help=argparse.SUPPRESS)
+                told = known[field].replace("%", "%%")
+                group.add_argument(f"--{field}", default=None, metavar=kind.__name__, help=told)
     text = "execute the lessons on bandits, which need no training, and build the gallery"
     command = commands.add_parser("lessons", help=text, description=text, allow_abbrev=False)
     command.add_argument("--figures", default="figures", help="where pictures go (default: figures)")
     for name, default, text in (
-        ("status", "runs", "list what is recorded: progress, age, size, what is stale or broken"),
-        ("clean", "runs", "remove the named folders of runs, or what is stale, broken or half-written (parts)"),
+        ("status", "runs", "list what is recorded: progress, age, size, what was interrupted, is stale or broken"),
+        (
+            "clean",
+            "runs",
+            "remove the named folders of runs, or what was interrupted, is stale, broken or half-written (parts)",
+        ),
         ("rerun", "reruns", "train again what a run's folder holds, into another folder of runs"),
     ):
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument("--runs", default=default, help=f"where records are kept (default: {default})")
         if name == "clean":
-            command.add_argument("what", nargs="*", help="vqa/laptop-s0-1a2b3c4d, one run in it, stale, broken, parts")
+            command.add_argument(
+                "what", nargs="*", help="vqa/laptop-s0-1a2b3c4d, one run in it, interrupted, stale, broken, parts"
+            )
             command.add_argument("--yes", action="store_true", help="do not ask")
         if name == "rerun":
             command.add_argument("folder", help="of an experiment or of one run in it")

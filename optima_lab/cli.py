@@ -15,6 +15,7 @@ from optima_lab.fields import cast
 from optima_lab.files import expand
 from optima_lab.parameters import about, flat, parameters
 from optima_lab.presets import preset
+from optima_lab.report.questions import gallery
 from optima_lab.report.shipped import execute_lessons, require
 from optima_lab.terminal import check_folder, exit_code
 
@@ -95,12 +96,13 @@ def _figures(options: dict[str, Any]) -> int:
     from optima_lab.experiments.sweep import Sweep
     from optima_lab.report.draw import NOTEBOOKS, draw, report
 
-    sweep = Sweep(**_plan(options))
+    plan = _plan(options)
+    sweep = Sweep(**plan)
     require(NOTEBOOKS)
     _join()
     sweep.train()
     try:
-        draw(sweep, expand(options["figures"]))
+        draw(sweep, gallery(expand(options["figures"]), plan))
     except Exception:
         report(sweep)
         raise
@@ -113,28 +115,31 @@ def _claims(options: dict[str, Any]) -> int:
     plan = _plan(options)
     require([*BY_TASK, *OVER_TASKS])
     _join()
-    return run_claims(plan, expand(options["figures"]))
+    return run_claims(plan, gallery(expand(options["figures"]), plan))
 
 
 def _lessons(options: dict[str, Any]) -> int:
-    failed, gallery = execute_lessons(expand(options["figures"]))
+    failed, index = execute_lessons(expand(options["figures"]))
     for line in failed:
         print(f"error: {line}", file=sys.stderr)
-    print(f"gallery: {gallery}")
+    print(f"gallery: {index}")
     return 1 if failed else 0
 
 
 def _table(options: dict[str, Any]) -> int:
     from optima_lab.experiments import records
     from optima_lab.experiments.run import open_experiments
+    from optima_lab.experiments.variants import alike
     from optima_lab.report.tables import results as tables
 
-    tasks = _plan(options)["tasks"]
-    experiments = [
-        e for e in open_experiments(options["runs"]) if e.task in tasks and e.config.preset == options["preset"]
-    ]
+    plan = _plan(options)
+    opened = [e for e in open_experiments(options["runs"]) if e.task in plan["tasks"]]
+    experiments = [e for e in opened if e.config.preset == options["preset"]]
+    if plan["changes"]:
+        experiments = [e for e in experiments if alike(flat(e.config), plan["changes"])]
     if not experiments:
-        raise OptimaError(f"no {options['preset']} experiment is recorded below {options['runs']!r}; train one first")
+        asked = " ".join([options["preset"], *(f"{name}={value}" for name, value in plan["changes"].items())])
+        raise OptimaError(f"no {asked} experiment is recorded below {options['runs']!r}; train one first")
     print(tables.text(tables.results(records.read_runs(experiments), experiments)))
     return 0
 

@@ -35,7 +35,7 @@ class Task:
 
 
 TASKS: Mapping[str, Task] = {
-    "vqa": Task("vqa", "VQA", "VQA accuracy (%)"),
+    "vqa": Task("vqa", "VQA", "accuracy (%)"),
     "snli_ve": Task("snli_ve", "SNLI-VE", "accuracy (%)"),
     "nlvr2": Task("nlvr2", "NLVR2", "accuracy (%)", pictures=2),
     "coco": Task("coco", "COCO Caption", "CIDEr × 100", captions=True),
@@ -218,10 +218,21 @@ class Config(TrainingStage):
         super().__post_init__()
         _check_together(self)
 
+    def __repr__(self) -> str:
+        size = f"student {self.training.student_layers}, {self.training.steps:,} steps in {self.rounds:,} rounds"
+        return f"Config({self.task}, {self.preset}, seed {self.seed}: {size}, γ = {self.distillation.decay:g})"
+
     @property
     def rounds(self) -> int:
         """T = T' / P."""
         return self.training.steps // self.distillation.round_steps
+
+
+def _multiple(name: str, value: int, of: str, unit: int) -> str:
+    """What to say of a value that is no multiple: which are."""
+    below = value // unit * unit
+    fits = f"{below} or {below + unit}" if below else str(unit)
+    return f"{name} must be a multiple of {of}={unit}, got {value}; {fits} would fit"
 
 
 def _check_together(config: Config) -> None:
@@ -231,14 +242,17 @@ def _check_together(config: Config) -> None:
 
     model, before, training, distillation = config.model, config.pretraining, config.training, config.distillation
     pixels, patch, steps, batch = config.data.image_size, model.patch_size, training.steps, training.batch_size
-    must(pixels % patch == 0, f"image_size must be a multiple of patch_size={patch}, got {pixels}")
     p, pieces = distillation.round_steps, distillation.accumulate
-    must(steps % p == 0, f"steps must be a multiple of round_steps={p}, got {steps}")
+    must(pixels % patch == 0, _multiple("image_size", pixels, "patch_size", patch))
+    fitting = [each for each in range(1, steps + 1) if steps % each == 0] if steps % p else []
+    closest = sorted(sorted(fitting, key=lambda each: abs(each - p))[:2])
+    other = f", or round_steps={' or '.join(map(str, closest))}"
+    must(steps % p == 0, _multiple("steps", steps, "round_steps", p) + other)
     noise = distillation.noise_module
     must(noise == "none" or pieces == 1, f"accumulate must be 1 with noise_module={noise!r}, got {pieces}")
     must(pieces <= batch, f"accumulate must not exceed batch_size={batch}, got {pieces}")
     for name, width in (("teacher_width", before.teacher_width), ("student_width", before.student_width)):
-        must(width % model.head_width == 0, f"{name} must be a multiple of head_width={model.head_width}, got {width}")
+        must(width % model.head_width == 0, _multiple(name, width, "head_width", model.head_width))
     assistant = ("assistant_layers", distillation.assistant_layers)
     student = ("student_layers", training.student_layers)
     first = assistant if distillation.assistant_layers else student  # the first to be distilled

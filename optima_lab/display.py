@@ -79,9 +79,14 @@ SPARE = tuple(
 )
 
 
+def base(strategy: str) -> str:
+    """'OPTIMA' of 'OPTIMA [decay=0.5]': a strategy without what tells its runs apart."""
+    return strategy.partition(" [")[0]
+
+
 def look(strategy: str) -> Look:
-    """How a strategy or a single arm is drawn; one without a look of its own is dark grey."""
-    return STRATEGIES.get(strategy, Look())
+    """How a strategy or a single arm is drawn, whatever tells its runs apart; one of no look of its own is grey."""
+    return STRATEGIES.get(base(strategy), Look())
 
 
 def colour(strategy: str) -> str:
@@ -101,13 +106,14 @@ def policy_look(name: str, position: int = 0) -> Look:
 
 def called(strategy: str, stopped: Container[str] = ()) -> str:
     """What a strategy is called in figures and tables; those in `stopped` carry a dagger, explained below them."""
-    return (look(strategy).label or strategy) + (f" {DAGGER}" if strategy in stopped else "")
+    name = base(strategy)
+    return (look(name).label or name) + strategy[len(name) :] + (f" {DAGGER}" if strategy in stopped else "")
 
 
 def in_order(strategies: Iterable[str]) -> list[str]:
     """Strategies in the order of every figure and table; unknown ones come last, by name."""
-    order = list(STRATEGIES)
-    return sorted(set(strategies), key=lambda name: (order.index(name) if name in order else len(order), name))
+    known = {name: number for number, name in enumerate(STRATEGIES)}
+    return sorted(set(strategies), key=lambda name: (known.get(base(name), len(known)), name))
 
 
 def task_title(task: str) -> str:

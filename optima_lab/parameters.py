@@ -45,6 +45,11 @@ def about() -> dict[str, str]:
     return {name: f.metadata["about"] for name, (_, f) in _places().items()}
 
 
+def changes_no_record() -> set[str]:
+    """The parameters that are no part of an experiment's id: how it is computed, and what belongs to strategies."""
+    return {name for name, (_, f) in _places().items() if f.metadata.get("same")}
+
+
 def flat(config: Config) -> dict[str, Value]:
     """Every parameter's value by its flat name: what records and tables hold."""
     return {

@@ -32,7 +32,7 @@ from optima_lab.experiments.run import configurations, open_experiments, parse_c
 from optima_lab.fields import cast, layers
 from optima_lab.parameters import flat, override, parameters
 from optima_lab.presets import preset
-from optima_lab.report import statistics
+from optima_lab.report import correlation, statistics
 from optima_lab.report.tables import results as tables
 from optima_lab.tasks.metrics import cider, vqa_accuracy
 from optima_lab.widgets import assets as widgets
@@ -292,7 +292,7 @@ def _frames(folder: Path, _: Mutator) -> None:
     statistics.means(rounds, "OPTIMA")
     statistics.initial_rounds(rounds, "OPTIMA")
     statistics.frequency(rounds, "OPTIMA")
-    statistics.mean_against_score(rounds, evals)
+    correlation.mean_against_score(rounds, evals)
 
 
 def _replay(folder: Path, _: Mutator) -> None:

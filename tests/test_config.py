@@ -120,10 +120,10 @@ def test_numbers_are_finite(value: float) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_size": 25}, "image_size must be a multiple of patch_size=8, got 25"),
-        ({"steps": 33}, "steps must be a multiple of round_steps=2, got 33"),
-        ({"teacher_width": 40}, "teacher_width must be a multiple of head_width=16, got 40"),
-        ({"student_width": 40}, "student_width must be a multiple of head_width=16, got 40"),
+        ({"image_size": 25}, "image_size must be a multiple of patch_size=8, got 25; 24 or 32 would fit"),
+        ({"steps": 33}, "steps must be a multiple of round_steps=2, got 33; 32 or 34 would fit, or round_steps=1 or 3"),
+        ({"teacher_width": 40}, "teacher_width must be a multiple of head_width=16, got 40; 32 or 48 would fit"),
+        ({"student_width": 40}, "student_width must be a multiple of head_width=16, got 40; 32 or 48 would fit"),
         ({"student_layers": "1/1/2"}, "student_layers must not exceed base_layers=2/1/1, got 1/1/2"),
         ({"assistant_layers": "3/1/1"}, "assistant_layers must not exceed base_layers=2/1/1, got 3/1/1"),
         (

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import re
 import shlex
 import subprocess
@@ -269,6 +270,20 @@ def test_make_prints_every_target_with_a_line() -> None:
     for name, line in targets().items():
         assert line, f"target {name} needs a line of help"
         assert re.search(rf"^  make {name} +{re.escape(line)}$", printed, re.MULTILINE)
+
+
+def test_the_help_of_make_fits_a_terminal() -> None:
+    printed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("wrong", ["TASK=vqa", "SEED=3", "PRESETS=smoke"])
+def test_make_refuses_a_variable_that_it_would_ignore(wrong: str) -> None:
+    done = subprocess.run(["make", "-n", "figures", wrong], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"the variable is {'PRESET' if 'PRESETS' in wrong else wrong.partition('=')[0] + 'S'}, not" in done.stderr
+    named = {"env": os.environ | {"TASK": "vqa"}, "capture_output": True, "text": True}
+    assert subprocess.run(["make", "-n", "figures"], cwd=ROOT, **named).returncode == 2
 
 
 def test_continuous_integration_calls_make_check() -> None:

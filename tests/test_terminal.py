@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from optima_lab import cli, terminal
+from optima_lab.arguments import SET_BY_OPTION
 from optima_lab.cli import main
 from optima_lab.errors import NotebookError
+from optima_lab.parameters import parameters
 from optima_lab.terminal import check_folder, exit_code
 
 ROOT = Path(__file__).parents[1]
@@ -197,6 +199,13 @@ def commands() -> dict[str, Callable]:
 def test_every_command_has_a_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith(f"usage: python -m optima_lab {command}")
+
+
+def test_the_help_of_train_lists_every_parameter(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    missing = [name for name in parameters() if name not in SET_BY_OPTION and f"--{name} " not in text]
+    assert missing == [] and "γ of the moving averages (Eq. 7)" in text
 
 
 def test_the_console_command_says_its_own_name(

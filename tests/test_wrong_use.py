@@ -87,7 +87,17 @@ def refused(
         ("--decay much", "decay must be a number, got 'much'"),
         ("--decay 1.5", "decay must be between 0 and 1, got 1.5"),
         ("--strict maybe", "strict must be true or false, got 'maybe'"),
-        ("--steps 3", "steps must be a multiple of round_steps=2, got 3"),
+        (
+            "--steps 3",
+            "steps must be a multiple of round_steps=2, got 3; 2 or 4 would fit, or round_steps=1 or 3",
+        ),
+        (
+            "--steps 400 --round_steps 12",
+            "steps must be a multiple of round_steps=12, got 400; 396 or 408 would fit, or round_steps=8 or 10",
+        ),
+        ("--gamma 0.9", "unknown parameter '--gamma'; did you mean '--decay'?"),
+        ("--learning-rate 0.9", "unknown parameter '--learning-rate'; did you mean '--lr'?"),
+        ("--seed 1", "unknown parameter '--seed'; did you mean '--seeds'?"),
         ("--strategies optma", "unknown strategy 'optma'; did you mean 'optima'?"),
         ("--strategies optima:decy=1", "optima has no parameter 'decy'; did you mean 'decay'?"),
         ("--strategies img,img", "strategies must differ, got img twice"),

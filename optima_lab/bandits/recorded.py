@@ -69,6 +69,8 @@ def fixed_arm_rewards(rounds: Any, task: str = "", labels: Sequence[str] = LABEL
     tasks = sorted(set(rounds["task"]))
     require(task in tasks or (not task and len(tasks) == 1), f"task must be one of {', '.join(tasks)}, got {task!r}")
     rounds = rounds[rounds["task"] == (task or tasks[0])]
+    mixed = sorted({name for name in rounds["strategy"] if name.partition(" [")[0] in labels} - set(labels))
+    require(not mixed, f"rewards must be of one configuration, got {', '.join(mixed)}: choose by `changes`")
     series = {key: run.sort_values("round")["reward"] for key, run in rounds.groupby(["experiment", "strategy"])}
     names = sorted({experiment for experiment, _ in series})
     missing = {name: [label for label in labels if (name, label) not in series] for name in names}

@@ -79,6 +79,9 @@ class Strategy:
     reward: str = "all"
     changes: dict[str, Value] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Strategy({self.text!r})"
+
     @property
     def key(self) -> str:
         """What it is called by, its own ways left aside."""

@@ -33,3 +33,7 @@ class Experiment(RecordFolder):
 
     config: Config
     summary: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        runs = f"{len(self.only)} run{'' if len(self.only) == 1 else 's'}"
+        return f"Experiment({self.task}, seed {self.seed}, {runs} in {self.folder})"

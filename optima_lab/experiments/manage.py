@@ -3,24 +3,30 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from time import time
 
+from optima_lab.display import base
 from optima_lab.errors import ConfigError, OptimaError, RecordError, one_line
-from optima_lab.experiments.records import of_other_code, read_json, read_lines
+from optima_lab.experiments import variants
+from optima_lab.experiments.experiment import RecordFolder
+from optima_lab.experiments.records import of_other_code, read_json, read_lines, told_apart
 from optima_lab.experiments.run_files import files_of, is_experiment, is_run, remove_ours
 from optima_lab.experiments.schema import check_run, check_summary, recorded_config
 from optima_lab.files import expand, is_part, maker_lives, remove, taken
 
-WORDS = ("stale", "broken", "parts")  # besides folders, what `clean` may be told to remove
+STATES = ("done", "training", "interrupted", "stale", "broken")
+STALE_SECONDS = 86_400.0  # nobody has gone on for so long
+WORDS = ("interrupted", "stale", "broken", "parts")  # besides folders, what `clean` may be told to remove
 
 
 @dataclass(frozen=True)
 class RunStatus:
     """One experiment's folder.
 
-    `state` is 'done', 'training' (a process is at it), 'stale' (unfinished and nobody at it: asking for it again goes
-    on) or 'broken' (`why` says what is wrong); `finished` of `runs` have ended, `step` is where the slowest other is;
-    `other_code` of the finished ones were made by other code than this.
+    `state` is 'done', 'training' (a process is at it), 'interrupted' (unfinished, nobody at it: asking for it again
+    goes on), 'stale' (the same for a day) or 'broken' (`why` says what is wrong). `finished` of `runs` have ended,
+    `step` is where the slowest other is; `other_code` of the finished ones were made by other code than this.
     """
 
     folder: Path
@@ -69,7 +75,8 @@ def _entry(folder: Path) -> RunStatus:
     except (OptimaError, OSError) as error:
         return RunStatus(folder, "broken", **known, why=one_line(str(error)))
     whole = runs > 0 and finished == runs and not busy
-    state = "training" if busy else "done" if whole else "stale"
+    left = "interrupted" if age < STALE_SECONDS else "stale"
+    state = "training" if busy else "done" if whole else left
     return RunStatus(folder, state, finished, runs, step, steps, **known, other_code=other)
 
 
@@ -109,21 +116,42 @@ def report(runs: Path) -> Iterator[str]:
     if not entries:
         yield f"nothing is recorded below {one_line(str(runs), 50)}"
         return
-    yield f"{'experiment':<35}{'state':<9}{'runs':>7}{'step':>11}{'age':>8}{'size':>10}"
+    yield f"{'experiment':<32}{'state':<12}{'runs':>6}{'step':>15}{'age':>7}{'size':>8}"
+    told = _told_apart(entries)
     for entry in entries:
         name = one_line(str(entry.folder.relative_to(runs)))
-        name = name if len(name) <= 34 else f"{name[:33]}…"
-        progress = (f"{entry.finished}/{entry.runs}", f"{entry.step}/{entry.steps}")
-        yield f"{name:<35}{entry.state:<9}{progress[0]:>7}{progress[1]:>11}{age(entry):>8}{size(entry.size_bytes):>10}"
+        name = name if len(name) <= 31 else f"{name[:30]}…"
+        progress = (f"{entry.finished}/{entry.runs}", f"{entry.step:,}/{entry.steps:,}")
+        yield f"{name:<32}{entry.state:<12}{progress[0]:>6}{progress[1]:>15}{age(entry):>7}{size(entry.size_bytes):>8}"
+        yield from (f"  {line}" for line in wrap(told.get(entry.folder, ""), 78))
         if entry.other_code:
             yield f"  {entry.other_code} of these runs were made by other code: keep them, or clean and train anew"
         yield from (f"  {entry.why[at : at + 78]}" for at in range(0, min(len(entry.why), 3 * 78), 78))
     yield ""
-    counts = {state: sum(e.state == state for e in entries) for state in ("done", "training", "stale", "broken")}
+    counts = {state: sum(e.state == state for e in entries) for state in STATES}
     total = size(sum(path.lstat().st_size for path in runs.rglob("*") if not path.is_dir()))
-    yield ", ".join(f"{number} {state}" for state, number in counts.items()) + f"; {total} with models and caches"
+    yield (
+        ", ".join(f"{number} {state}" for state, number in counts.items() if number)
+        + f"; {total} with models and caches"
+    )
     if left := parts(runs):
         yield f"{len(left)} half-written files of processes that ended: clean parts"
+
+
+def _told_apart(entries: Sequence[RunStatus]) -> dict[Path, str]:
+    """For each experiment what tells it apart from others of its task, and its runs that differ under one name."""
+    whole = [entry.folder for entry in entries if entry.runs and entry.state != "broken"]
+    whole = [folder for folder in whole if (folder / "experiment.json").is_file()]
+    summaries = [read_json(folder / "experiment.json") for folder in whole]
+    asked = [variants.of_summary(f.parent.name, s, f.name) for f, s in zip(whole, summaries, strict=True)]
+    told = {}
+    for folder, each, facts in zip(whole, asked, variants.of_experiments(asked), strict=True):
+        begun = tuple(sorted(path.parent.name for path in folder.glob("*/run.json")))
+        place = RecordFolder(folder, begun, each.seed)
+        names = told_apart([(place, read_json(folder / name / "run.json")) for name in begun])
+        own = [name for name in names if base(name) != name]
+        told[folder] = "; ".join([*([variants.written("", facts).strip(" []")] if facts else []), *own])
+    return told
 
 
 def age(entry: RunStatus) -> str:

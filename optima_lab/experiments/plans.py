@@ -6,6 +6,7 @@ Strategies of one population share a teacher and its batches, so all ablations o
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from optima_lab.config import TASKS, Config
 from optima_lab.distill.strategies import default_strategies
@@ -106,7 +107,7 @@ def gather(
         if one not in known:
             raise ConfigError(f"populations must be of {', '.join(known)}, got {one!r}{nearest(one, list(known))}")
     chosen = list(TASKS) if tasks.strip() == "all" else [part.strip() for part in tasks.split(",")]
-    given = parse_changes(changes)
+    given: dict[str, Any] = {**parse_changes(changes)}
     found = {
         one: [
             experiment

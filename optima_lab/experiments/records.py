@@ -7,6 +7,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from optima_lab.errors import RecordError
+from optima_lab.experiments import variants
 from optima_lab.experiments.code_fingerprint import code_fingerprint
 from optima_lab.experiments.experiment import RecordFolder
 from optima_lab.experiments.schema import VECTORS, check_ended, check_line, check_run, check_whole
@@ -152,8 +154,8 @@ def read_runs(experiments: Sequence[RecordFolder]) -> pd.DataFrame:
     for one that was not), and its settings.
 
     `record_version` is that of `experiments.ids`; 0 where a run does not say it. Settings (policy, reward and
-    `SETTINGS`) are the strategy's own where it has them, else its configuration's; `own`
-    maps those that differ from the configuration's to their values.
+    `SETTINGS`) are the strategy's own where it has them, else its configuration's; `own` maps those that differ from
+    the configuration's to their values; `parameters` are its policy's.
     """
     rows = []
     for known, folder, about in _folders(experiments):
@@ -166,9 +168,10 @@ def read_runs(experiments: Sequence[RecordFolder]) -> pd.DataFrame:
         steps = rounds[-1]["step"] if rounds else 0
         done = (folder / "done.json").exists()
         made = {"done": done, "record_version": about.get("record_version", 0)}
+        made |= {"parameters": dict(about.get("parameters") or {})}
         rows.append({**known, "arm": about.get("arm", ""), **scores, "steps": steps, **made, **_settings(about, whole)})
     columns = ["task", "experiment", "seed", "strategy", "arm", "score_test", "score_dev", "steps", "done", "stopped"]
-    return pd.DataFrame(rows, columns=[*columns, "record_version", "policy", "reward", *SETTINGS, "own"])
+    return pd.DataFrame(rows, columns=[*columns, "record_version", "policy", "reward", *SETTINGS, "own", "parameters"])
 
 
 def _settings(about: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,15 +189,46 @@ def _settings(about: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, A
 
 
 def _folders(experiments: Sequence[RecordFolder]) -> Iterable[tuple[dict[str, Any], Path, Mapping[str, Any]]]:
-    for each in experiments:
-        for name in each.only:
-            folder = each.folder / name
-            if folder.is_symlink():
-                raise RecordError(f"{folder} must be a folder of its own, got a link")
-            if (folder / "run.json").exists():
-                about = check_run(read_json(folder / "run.json"), folder / "run.json")
-                known = {"task": each.task, "experiment": each.id, "seed": each.seed, "strategy": about["strategy"]}
-                yield {**known, "stopped": why_stopped(folder)}, folder, about
+    """Every run that has begun: what it is known by, its folder, its run.json; names tell apart what differs."""
+    found = [(each, *run) for each in experiments for run in _begun(each)]
+    names = told_apart([(each, about) for each, _, about in found])
+    for (each, folder, about), name in zip(found, names, strict=True):
+        known = {"task": each.task, "experiment": each.id, "seed": each.seed, "strategy": name}
+        yield {**known, "stopped": why_stopped(folder)}, folder, about
+
+
+def _begun(each: RecordFolder) -> Iterable[tuple[Path, Mapping[str, Any]]]:
+    for name in each.only:
+        folder = each.folder / name
+        if folder.is_symlink():
+            raise RecordError(f"{folder} must be a folder of its own, got a link")
+        if (folder / "run.json").exists():
+            yield folder, check_run(read_json(folder / "run.json"), folder / "run.json")
+
+
+def told_apart(runs: Sequence[tuple[RecordFolder, Mapping[str, Any]]]) -> list[str]:
+    """A name for each run, of its experiment and its run.json: its strategy, and whatever but the seed tells it apart.
+
+    Runs of one name may be averaged over seeds; two of one seed and task never share a name.
+    """
+    folders = list({each.folder: (each, about) for each, about in reversed(runs)}.values())
+    told = variants.of_experiments([_asked(each, about) for each, about in folders])
+    by_folder = {each.folder: facts for (each, _), facts in zip(folders, told, strict=True)}
+    known = [(each.task, about["strategy"], repr(by_folder[each.folder])) for each, about in runs]
+    own = variants.of_runs([(key, variants.settings(about)) for key, (_, about) in zip(known, runs, strict=True)])
+    return [
+        variants.written(about["strategy"], {**facts, **by_folder[each.folder]})
+        for (each, about), facts in zip(runs, own, strict=True)
+    ]
+
+
+def _asked(each: RecordFolder, about: Mapping[str, Any]) -> variants.Asked:
+    """An experiment as it was asked for; one that lacks its own record is known by one of its runs."""
+    path = each.folder / "experiment.json"
+    whole = read_json(path) if path.is_file() else {}
+    known = whole if isinstance(whole, dict) and isinstance(whole.get("config"), dict) else about
+    asked = variants.of_summary(each.task, known, each.id, each.seed)
+    return replace(asked, seed=each.seed)
 
 
 def of_other_code(folders: Iterable[Path]) -> list[Path]:

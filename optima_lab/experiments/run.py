@@ -2,52 +2,75 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from optima_lab.bandits.policies import POLICIES
 from optima_lab.config import Config
 from optima_lab.data.datasets import locate
 from optima_lab.distill.strategies import Strategy, parse_strategies
 from optima_lab.distill.torchrun import launch
-from optima_lab.errors import ConfigError, RecordError
+from optima_lab.errors import ConfigError, RecordError, interruptible
 from optima_lab.experiments.code_fingerprint import tell_other_code
 from optima_lab.experiments.experiment import Experiment
 from optima_lab.experiments.ids import experiment_id
-from optima_lab.experiments.records import of_other_code, read_json
+from optima_lab.experiments.looking import announce, runs_folder
+from optima_lab.experiments.records import of_other_code, read_json, read_runs
 from optima_lab.experiments.schema import check_summary, recorded_config
+from optima_lab.experiments.variants import alike
 from optima_lab.files import expand, locked
-from optima_lab.parameters import override
+from optima_lab.parameters import flat, override
 from optima_lab.presets import preset as make_preset
 
 _NOT_CHANGES = ("task", "preset", "seeds", "data")
 
 
 def run(
-    task: str = "vqa",
+    task: str | Sequence[str] = "vqa",
     preset: str = "laptop",
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     data: str = "",
     runs: str = "runs",
     strategies: str | Sequence[str] = "all",
     changes: str = "",
+    told: bool = True,
     **overrides: Any,
 ) -> list[Experiment]:
-    """The experiments of a task for seeds 0 … seeds-1, each with all `strategies`; trains what is missing.
+    """The experiments of a task (or several) for seeds 0 … seeds-1 (or those listed), each with all `strategies`.
 
-    `overrides` are fields of `Config`; `changes` are the same as text, 'decay=0.9, round_steps=5', for notebooks.
+    What is missing is trained; before, a line says what that is and how long it takes (not where `told` is False).
+    `runs` that does not exist here is looked for in the folders above (`looking.runs_folder`). `overrides` are fields
+    of `Config`; `changes` are the same as text, 'decay=0.9, round_steps=5', for notebooks.
     Raises ConfigError for anything misnamed or out of range before training, and DataError or RecordError where files
     are missing, broken or cannot be written.
     """
-    configs = configurations(task, preset, seeds, data, **{**parse_changes(changes), **overrides})
-    return [run_seed(config, expand(runs), strategies) for config in configs]
+    given = {**parse_changes(changes), **overrides}
+    tasks = [task] if isinstance(task, str) else list(task)
+    configs = [config for name in tasks for config in configurations(name, preset, seeds, data, **given)]
+    folder = runs_folder(runs)
+    with interruptible():
+        waiting = [(config, len(pending(config, folder, strategies))) for config in configs]
+        if told:
+            announce(folder, [each for each in waiting if each[1]], runs)
+        return [run_seed(config, folder, strategies) for config in configs]
 
 
-def configurations(task: str, preset: str, seeds: int, data: str = "", **overrides: Any) -> list[Config]:
+def configurations(
+    task: str, preset: str, seeds: int | Sequence[int], data: str = "", **overrides: Any
+) -> list[Config]:
     """One configuration a seed, everything checked."""
-    if type(seeds) is not int or seeds < 1:
+    if isinstance(seeds, Sequence) and not isinstance(seeds, str):
+        listed = list(seeds)
+        if not listed or len(set(listed)) < len(listed) or "seed" in overrides:
+            raise ConfigError(f"seeds must be a number, or a list of different seeds without seed=, got {seeds!r}")
+    elif type(seeds) is not int or seeds < 1:
         raise ConfigError(f"seeds must be a whole number of at least 1, got {seeds!r}")
+    else:
+        first = make_preset(task, preset, **overrides).seed
+        listed = [*range(first, first + seeds)]
     config = make_preset(task, preset, data=str(data), **overrides)
-    return [override(config, {"seed": config.seed + number}) for number in range(seeds)]
+    return [override(config, {"seed": number}) for number in listed]
 
 
 def parse_changes(text: str) -> dict[str, str]:
@@ -113,13 +136,40 @@ def _place(config: Config, runs: Path, strategies: str | Sequence[str]) -> tuple
 def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
     """All experiments recorded below `runs`, with every strategy that has begun, ordered by task and folder."""
     found = []
-    for path in sorted(expand(runs).glob("*/*/experiment.json")):
+    for path in sorted(runs_folder(runs).glob("*/*/experiment.json")):
         summary = check_summary(read_json(path), path)
         config = recorded_config(path, summary)
         only = tuple(sorted(p.parent.name for p in path.parent.glob("*/run.json")))
         found.append(Experiment(path.parent, only, config.seed, config, summary))
     tell_other_code(of_other_code(each.folder / name for each in found for name in each.only))
     return found
+
+
+def find(task: str, preset: str = "laptop", runs: str | Path = "runs", changes: str = "") -> list[Experiment]:
+    """The recorded experiments of one question, one a seed; nothing is trained.
+
+    Raises RecordError where there is none, naming those of the task that are recorded.
+    """
+    ours = [each for each in open_experiments(runs) if each.task == task]
+    asked = parse_changes(changes)
+    found = [each for each in ours if each.config.preset == preset and alike(flat(each.config), asked)]
+    if not found:
+        known = ", ".join(each.id for each in ours) or "none"
+        text = ", ".join([task, preset, *(f"{name}={value}" for name, value in asked.items())])
+        raise RecordError(f"no experiment of {text} is recorded below {expand(runs)}; of {task} there are: {known}")
+    return found
+
+
+def first_plays(experiments: Sequence[Experiment]) -> dict[str, dict[str, int]]:
+    """T0 as these runs had it, by policy: {'optima': {'initial_plays': 2}}, for every policy that has forced plays.
+
+    A policy that was recorded has its own, the others what their configuration would have given them.
+    """
+    runs = read_runs(experiments)
+    own = {row["policy"]: row["parameters"] for row in runs.to_dict("records")}
+    usual = experiments[0].config.distillation.initial_plays if experiments else 0
+    forced = [name for name, kind in POLICIES.items() if "initial_plays" in {f.name for f in fields(kind)}]
+    return {name: {"initial_plays": int(own.get(name, {}).get("initial_plays", usual))} for name in forced}
 
 
 def _refuse_links(folder: Path) -> None:

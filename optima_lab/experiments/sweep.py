@@ -51,7 +51,13 @@ class Sweep:
         """A call for every seed and task, the slowest task of a seed first; `place` tells whose outcome it is."""
         tasks = sorted(self.tasks, key=lambda task: (not TASKS[task].captions, -TASKS[task].pictures))
         first = int(self.changes.get("seed", 0))
-        known = {**self.configured(), "runs": self.runs, "strategies": self.strategies, "seeds": 1}
+        known = {
+            **self.configured(),
+            "runs": str(expand(self.runs).absolute()),
+            "strategies": self.strategies,
+            "seeds": 1,
+        }
+        known["told"] = False  # the command's own bars say it
         seeds = range(first, first + self.seeds)
         return [(run_or_say, place, task, {**known, "seed": seed}) for seed in seeds for task in tasks]
 

@@ -5,7 +5,7 @@ saved, and the table of results.
 """
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,12 +14,14 @@ from markupsafe import Markup
 from optima_lab.config import TASKS
 from optima_lab.display import task_title, tasks_in_order
 from optima_lab.files import expand, explained, json_text, write_text
+from optima_lab.report import questions
 from optima_lab.report.manifest import Executed, Picture, collect, manifest
 from optima_lab.report.pages import markdown, notebook_page, render, scrolling
 from optima_lab.report.tables import results as tables
 
 # Pages that are linked where they exist: widgets, and the claims of the paper.
 PAGES = {"replay": "Replay of a run", "playground": "Playground", "ledger": "Ledger of claims"}
+RESULTS = "00_quickstart.ipynb"  # the notebook that keeps the table of results
 ABOUT = (
     "What each module of a multimodal teacher is worth to a small student, and what OPTIMA's bandit makes of it "
     "(arXiv 2310.04550). Every figure is drawn by the notebook above it, from the runs named below it."
@@ -39,7 +41,10 @@ def build(figures: Path | str) -> Path:
             notebook_page(executed.path)
         known = manifest(rooms)
         write_text(folder / "manifest.json", json_text(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-        return write_text(folder / "index.html", _page(folder, rooms, known["commit"]))
+        index = write_text(folder / "index.html", _page(folder, rooms, known["commit"]))
+    if folder.parent.name == questions.FOLDER and (usual := folder.parent.parent / questions.INDEX).exists():
+        build(usual.parent)  # which links this one
+    return index
 
 
 def _rooms(folder: Path) -> list[Path]:
@@ -54,19 +59,31 @@ def _widgets(folder: Path) -> dict[str, str]:
 
 
 def _page(folder: Path, rooms: dict[str, list[Executed]], commit: str) -> str:
-    known = {"title": "optima-lab: figures", "mark": "", "about": ABOUT, "commit": commit, "pages": _widgets(folder)}
+    asked = folder.name.replace(",", ", ") if folder.parent.name == questions.FOLDER else ""
+    about = f"{ABOUT} All of this page is of another question than the presets': {asked}." if asked else ABOUT
+    pages = _widgets(folder) | questions.links(folder)
+    known = {"title": f"optima-lab: figures{asked and ', ' + asked}", "mark": "", "about": about, "commit": commit}
+    known |= {"pages": pages}
     shown = [_room(folder / name, notebooks) for name, notebooks in rooms.items()]
-    return render("index.html", **known, results=_results(folder, list(rooms)), rooms=shown)
+    return render("index.html", **known, results=_results(folder, rooms), rooms=shown)
 
 
 def _title(room: str) -> str:
     return task_title(room) if room in TASKS else room.replace("_", " ").capitalize()
 
 
-def _results(folder: Path, rooms: Sequence[str]) -> str:
-    kept = [tables.load(folder / room) for room in rooms]
-    kept = [table for table in kept if len(table)]
-    return scrolling(Markup(tables.html(pd.concat(kept)))) if kept else ""
+def _results(folder: Path, rooms: Mapping[str, Sequence[Executed]]) -> Markup:
+    """One table for all tasks of one question; tasks of different questions stand in tables that say which."""
+    kept: dict[str, list[pd.DataFrame]] = {}
+    for room, executed in rooms.items():
+        table = tables.load(folder / room)
+        source = next((each for each in executed if each.name == RESULTS and not each.error), None)
+        asked = _parameters(source, ("preset", "data", "changes", "strategies")) if source else ""
+        kept.setdefault(asked, []).extend([table] if len(table) else [])
+    shown = {asked: scrolling(Markup(tables.html(pd.concat(found)))) for asked, found in kept.items() if found}
+    if len(shown) < 2:
+        return Markup().join(shown.values())
+    return Markup().join(Markup("<h3>{}</h3>{}").format(asked or "not known", html) for asked, html in shown.items())
 
 
 def _room(folder: Path, notebooks: Sequence[Executed]) -> dict[str, object]:

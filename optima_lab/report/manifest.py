@@ -75,7 +75,9 @@ def _heading(cells: Sequence[dict], otherwise: str) -> str:
 def _pictures(folder: Path, cells: Sequence[dict]) -> list[Picture]:
     pictures = []
     for reading in readings({"cells": cells}):
-        files = tuple(f"{reading.name}.{kind}" for kind in FORMATS if (folder / f"{reading.name}.{kind}").is_file())
+        files = tuple(
+            f"{reading.name}.{kind}" for kind in (*FORMATS, "csv") if (folder / f"{reading.name}.{kind}").is_file()
+        )
         if files:
             known = origin(folder / f"{reading.name}.png")
             title = known.pop("title", "") or reading.name.replace("_", " ")

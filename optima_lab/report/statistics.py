@@ -4,7 +4,6 @@ Frames are those of `experiments.records`. A replicate is one experiment (one se
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,38 +12,13 @@ import numpy as np
 import pandas as pd
 
 from optima_lab.bandits.arms import LABELS
-from optima_lab.display import DAGGER, called, in_order, task_metric, task_title
+from optima_lab.display import DAGGER, base, called, in_order, task_metric, task_title
 from optima_lab.errors import ConfigError
 
 Frame = pd.DataFrame
 
 REPLICATE = ["experiment", "seed"]
 UNIFORM = 1 / len(LABELS)  # how often each arm is played if nothing is learnt
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A correlation with its 95 % confidence interval; NaN where it is not defined."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """Means μ_k against scores. `within` is the mean rank correlation of the arms at one checkpoint."""
-
-    pairs: Frame  # experiment, seed, step, arm, mean, score
-    split: str
-    pearson: Interval
-    spearman: Interval
-    within: float
-
-    @property
-    def n(self) -> int:
-        """Number of (checkpoint, arm) pairs."""
-        return len(self.pairs)
 
 
 @cache
@@ -79,6 +53,22 @@ def recorded(frame: Frame) -> Frame:
         "task experiment seed strategy round step split metric value arm initial reward draws mean_before mean_after"
     )
     return frame if len(frame) else pd.DataFrame(columns=[*columns.split(), "plays_before", "plays_after"])
+
+
+def named(expected: Sequence[str], frame: Frame) -> list[str]:
+    """The strategies of `frame` that these names stand for, each where it has variants ('OPTIMA [decay=0.5]') by them.
+
+    A name that is not recorded stays as it is.
+    """
+    recorded = in_order(frame["strategy"])
+    found = {name: [each for each in recorded if base(each) == name] for name in expected}
+    return [each for name in expected for each in found[name] or [name]]
+
+
+def samplers(rounds: Frame) -> list[str]:
+    """Every strategy that draws or has means of its arms, in figure order; OPTIMA where nothing does."""
+    shown = rounds[[*{"draws", "mean_after"} & set(rounds.columns)]].map(is_vector).any(axis=1)
+    return in_order(rounds.loc[shown.astype(bool), "strategy"]) or ["OPTIMA"]
 
 
 def task_of(frame: Frame) -> str:
@@ -124,7 +114,8 @@ def missing(frame: Frame, scores: Frame, expected: Sequence[str]) -> list[str]:
     Those did not reach the end, or their test split has no score: CIDEr needs two pictures.
     """
     notes = []
-    absent = [name for name in expected if name not in set(frame["strategy"])]
+    expected = named(expected, frame)
+    absent = [called(name) for name in expected if name not in set(frame["strategy"])]
     if absent:
         notes.append(f"not recorded: {', '.join(absent)}")
     found = set(zip(scores["strategy"], scores["experiment"], strict=True))
@@ -132,9 +123,9 @@ def missing(frame: Frame, scores: Frame, expected: Sequence[str]) -> list[str]:
     judged, short, ended = unscored(frame), [], []
     for run in started.reset_index().to_dict("records"):
         if (run["strategy"], run["experiment"]) in judged:
-            ended.append(f"{run['strategy']} (seed {run['seed']})")
+            ended.append(f"{called(run['strategy'])} (seed {run['seed']})")
         elif (run["strategy"], run["experiment"]) not in found:
-            short.append(f"{run['strategy']} (seed {run['seed']}, step {run['step']})")
+            short.append(f"{called(run['strategy'])} (seed {run['seed']}, step {run['step']:,})")
     if short:
         notes.append(f"not finished, not drawn: {', '.join(short)}")
     if ended:
@@ -179,16 +170,22 @@ def stopped(frame: Frame, among: Sequence[str] | None = None) -> dict[str, str]:
 
 def differences(scores: Frame, against: str = "Img+Txt+Multi") -> Frame:
     """Every run's score minus that of `against` in the same experiment, so that seeds are paired."""
-    base = scores[scores["strategy"] == against].set_index("experiment")["value"]
-    paired = scores[scores["experiment"].isin(base.index) & (scores["strategy"] != against)].copy()
-    paired["value"] = paired["value"] - paired["experiment"].map(base)
+    bases = scores["strategy"].map(base) == against
+    known = scores[bases].set_index("experiment")["value"]
+    paired = scores[scores["experiment"].isin(known.index) & ~bases].copy()
+    paired["value"] = paired["value"] - paired["experiment"].map(known)
     return paired
 
 
 def teacher_score(summaries: Sequence[Mapping], key: str = "score_test") -> float:
     """Mean over experiments of what their teacher reaches; NaN where it is not recorded."""
-    values = [float(s["teacher"][key]) for s in summaries if s.get("teacher", {}).get(key) is not None]
+    values = teacher_scores(summaries, key)
     return float(np.mean(values)) if values else float("nan")
+
+
+def teacher_scores(summaries: Sequence[Mapping], key: str = "score_test") -> list[float]:
+    """What the teacher of each experiment reaches, where it is recorded."""
+    return [float(s["teacher"][key]) for s in summaries if s.get("teacher", {}).get(key) is not None]
 
 
 def points(evals: Frame, quantity: str, split: str = "dev") -> Frame:
@@ -241,58 +238,3 @@ def frequency(rounds: Frame, strategy: str, windows: int = 20) -> tuple[np.ndarr
     ).astype(float)
     plays = counts.sum(axis=0)
     return np.divide(counts, plays, out=np.full_like(counts, np.nan), where=plays > 0), edges + 0.5
-
-
-def mean_against_score(rounds: Frame, evals: Frame, strategy: str = "OPTIMA") -> Correlation:
-    """Fig. 5 right: μ_k of `strategy` against the score of the student that always distils arm k, at the same step.
-
-    Scores are of the test split where it was evaluated during training, else of the dev split. The first T0·K rounds
-    are left out: μ_k is no posterior mean yet.
-    """
-    scores = evals[(evals["metric"] == "score") & evals["strategy"].isin(LABELS)]
-    split = "test" if scores.loc[scores["split"] == "test", "step"].nunique() > 1 else "dev"
-    scores = scores.loc[scores["split"] == split, [*REPLICATE, "step", "strategy", "value"]]
-    scores = scores.rename(columns={"strategy": "arm", "value": "score"})
-    posterior = means(rounds, strategy)
-    posterior = posterior[~posterior["initial"].astype(bool)]
-    pairs = posterior.merge(scores, on=[*REPLICATE, "step", "arm"])
-    pairs = pairs[np.isfinite(pairs["mean"].astype(float)) & np.isfinite(pairs["score"].astype(float))]
-    pairs = pairs[[*REPLICATE, "step", "arm", "mean", "score"]].reset_index(drop=True)
-    return Correlation(pairs, split, _pearson(pairs), _spearman(pairs), _within(pairs))
-
-
-def _defined(pairs: Frame) -> bool:
-    return len(pairs) > 3 and pairs["mean"].nunique() > 1 and pairs["score"].nunique() > 1
-
-
-def _pearson(pairs: Frame) -> Interval:
-    """Pearson's r; its interval by Fisher's transformation."""
-    from scipy import stats
-
-    if not _defined(pairs):
-        return Interval(np.nan, np.nan, np.nan)
-    result: Any = stats.pearsonr(pairs["mean"].to_numpy(float), pairs["score"].to_numpy(float))
-    interval = result.confidence_interval(0.95)
-    return Interval(float(result.statistic), float(interval.low), float(interval.high))
-
-
-def _spearman(pairs: Frame) -> Interval:
-    """Spearman's ρ; its interval by Fisher's transformation with Bonett and Wright's variance (1 + ρ²/2)/(n - 3)."""
-    from scipy import stats
-
-    if not _defined(pairs):
-        return Interval(np.nan, np.nan, np.nan)
-    ranks: Any = stats.spearmanr(pairs["mean"], pairs["score"])
-    rho = float(ranks.statistic)
-    half = stats.norm.ppf(0.975) * np.sqrt((1 + rho**2 / 2) / (len(pairs) - 3))
-    centre = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
-    return Interval(rho, float(np.tanh(centre - half)), float(np.tanh(centre + half)))
-
-
-def _within(pairs: Frame) -> float:
-    """Spearman's ρ of the arms at one step of one experiment, averaged: free of what training does to all of them."""
-    from scipy import stats
-
-    groups = [group for _, group in pairs.groupby([*REPLICATE, "step"]) if _defined(group)]
-    ranks: list[Any] = [stats.spearmanr(group["mean"], group["score"]) for group in groups]
-    return float(np.mean([each.statistic for each in ranks])) if ranks else float("nan")

@@ -223,16 +223,35 @@ function gameSettings(settings, rounds) {
   return { ...settings, horizon: rounds, replications: 2, initial_plays: Math.min(settings.initial_plays, most) };
 }
 
-/** The student's side of a game in the first replication's luck; policies meet the same. */
-function startGame(settings, rounds, about, quantiles) {
+/** 0 … K − 1 in an order that `random` (numbers in [0, 1)) decides. */
+function shuffled(K, random = Math.random) {
+  const order = Array.from({ length: K }, (_, k) => k);
+  for (let k = K - 1; k > 0; k -= 1) {
+    const other = Math.floor(random() * (k + 1));
+    [order[k], order[other]] = [order[other], order[k]];
+  }
+  return order;
+}
+
+/** The student's side of a game in the first replication's luck; policies meet the same.
+ *
+ * What is called arm 1 is another arm of the world in every game (`order`): nothing but rewards tells which is best. */
+function startGame(settings, rounds, about, quantiles, order = shuffled(settings.arms)) {
   const world = gameSettings(settings, rounds);
-  const game = { world, pulls: [], rewards: [], ...simulate(world, about.streams, quantiles) };
+  const game = { world, order, pulls: [], rewards: [], ...simulate(world, about.streams, quantiles) };
   const K = world.arms;
+  const theirs = game.means;
+  game.means = theirs.map((_, i) => theirs[i - (i % K) + order[i % K]]);
   game.pull = (arm) => {
     const t = game.pulls.length;
     game.pulls.push(arm);
     game.rewards.push(game.means[t * K + arm] + game.chance[t * 2] * world.noise);
     return game.rewards[t];
+  };
+  game.going = () => game.pulls.length > 0 && !game.over();
+  game.best = (t) => {
+    const now = row(game.means, t, K);
+    return now.indexOf(Math.max(...now)) + 1;
   };
   game.over = () => game.pulls.length >= rounds;
   game.scores = () => {
@@ -251,15 +270,31 @@ function gamePanel(about, said, settings, quantiles, leave) {
   const pads = h("div", { class: "ol-row" });
   const result = h("div");
   const canvas = h("canvas", { role: "img", "aria-label": "your rewards, round by round" });
-  const rounds = chooser("rounds", GAME_ROUNDS.map((n) => [n, `${n} rounds`]), 40, () => begin());
-  const again = h("button", { onclick: () => begin() }, "play again");
+  const rounds = chooser("rounds", GAME_ROUNDS.map((n) => [n, `${n} rounds`]), 40, () => ask());
+  const again = h("button", { onclick: () => ask() }, "play again");
+  const anew = h("button", { onclick: () => begin() }, "start a new game");
+  const goOn = h("button", { onclick: () => keep() }, "go on with this one");
+  const question = h("p", { class: "ol-row", role: "alert", hidden: true }, "This game is not over. ", anew, goOn);
   const view = surface(canvas, () => 240, (context, width, tall) => game && drawGame(context, width, tall));
   const node = h("div", { hidden: true },
-    h("p", {}, "Pull an arm: press its button or its number. Nobody tells you the means, and they may change. The policies play the same world with the same luck; their forced plays last half of the game at most."),
+    h("p", {}, "Pull an arm: press its button or its number. Nobody tells you the means, and they may change; arms are shuffled for every game, the sliders are hidden until you go back. The policies play the same world with the same luck; their forced plays last half of the game at most."),
     h("div", { class: "ol-row" }, rounds.node, again, h("button", { onclick: () => leave() }, "back to the playground")),
-    head, pads, canvas, result);
+    question, head, pads, canvas, result);
 
+  /** Begin anew; a game that has begun and is not over is ended by nobody but its player. */
+  const ask = () => {
+    if (!game?.going()) return begin();
+    question.hidden = false;
+    said.tell("This game is not over. Start a new game, or go on with this one?");
+    return goOn.focus();
+  };
+  const keep = () => {
+    question.hidden = true;
+    rounds.select.value = String(game.world.horizon);
+    pads.querySelector("button")?.focus();
+  };
   const begin = () => {
+    question.hidden = true;
     game = startGame(settings(), Number(rounds.select.value), about, quantiles);
     pads.replaceChildren(...Array.from({ length: game.world.arms }, (_, k) => {
       const pad = h("button", { onclick: () => pull(k), "aria-keyshortcuts": String(k + 1) });
@@ -290,7 +325,7 @@ function gamePanel(about, said, settings, quantiles, leave) {
     const scores = game.scores();
     const rows = scores.map(({ title, regret }) => h("tr", { class: title === "you" && "ol-won" }, h("th", { scope: "row" }, title), h("td", {}, say(regret))));
     const place = scores.findIndex(({ title }) => title === "you") + 1;
-    const told = `Regret after ${game.world.horizon} rounds: you are number ${place} of ${scores.length}. The lines above are the true means.`;
+    const told = `Regret after ${game.world.horizon} rounds: you are number ${place} of ${scores.length}. The lines above are the true means: arm ${game.best(0)} was best at the start, arm ${game.best(game.world.horizon - 1)} at the end.`;
     result.replaceChildren(h("p", {}, told), h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "who"), h("th", { scope: "col" }, "regret"))), h("tbody", {}, ...rows)));
     said.tell(scores.map(({ title, regret }, n) => `${n + 1}: ${title}, regret ${say(regret)}`).join(". "));
     again.focus();
@@ -317,7 +352,7 @@ function gamePanel(about, said, settings, quantiles, leave) {
     });
     foot(context, look, box, T, Math.min(game.pulls.length, T));
   };
-  return { node, begin, pull, stop: view.stop };
+  return { node, begin, ask, pull, going: () => game?.going() ?? false, stop: view.stop };
 }
 
 // --- the whole -------------------------------------------------------------------------------------------------------
@@ -379,7 +414,7 @@ function buildPlayground(root, about, quantiles, host) {
     if (dragging) return picture.request();
     run();
     summary();
-    if (!game.node.hidden) game.begin();
+    if (!game.node.hidden) game.ask();
     if (host) {
       host.set("settings", { ...state.settings });
       host.save();
@@ -391,7 +426,8 @@ function buildPlayground(root, about, quantiles, host) {
   const game = gamePanel(about, said, () => state.settings, quantiles, () => play(false));
   const play = (on) => {
     [main.hidden, game.node.hidden] = [on, !on];
-    if (on) game.begin();
+    controls.hide(on);
+    if (on && !game.going()) game.begin();
     else picture.request();
     yours.setAttribute("aria-pressed", String(on));
   };
@@ -468,8 +504,12 @@ function makeControls(about, settings, change) {
     inputs.first_change.input.disabled = !["swap", "pieces"].includes(now.world);
     inputs.second_change.input.disabled = now.world !== "pieces";
   };
-  const node = h("div", { class: "ol-controls" }, scenes.node, world.node, ...picks.map((each) => each.node), ...sliders);
-  return { node, show };
+  const hideable = [scenes.node, world.node, ...picks.map((each) => each.node), ...sliders];
+  const hide = (on) => {
+    for (const each of hideable) each.hidden = on; // they tell how the world is
+  };
+  const node = h("div", { class: "ol-controls" }, ...hideable);
+  return { node, show, hide };
 }
 
 export { mount };

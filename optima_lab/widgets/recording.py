@@ -16,7 +16,7 @@ from optima_lab.bandits.posterior import replay_posterior
 from optima_lab.display import called, in_order, task_title, tasks_in_order
 from optima_lab.errors import RecordError
 from optima_lab.experiments.experiment import RecordFolder
-from optima_lab.experiments.records import read_json, read_lines, why_stopped
+from optima_lab.experiments.records import read_json, read_lines, told_apart, why_stopped
 from optima_lab.experiments.schema import check_run, check_whole
 
 NO_ARM = 255  # in the array of arms: nothing was distilled layer by layer
@@ -85,15 +85,18 @@ def tracks(experiments: Sequence[RecordFolder]) -> tuple[list[RunTrace], list[st
 
     Raises RecordError where no run has one, saying why.
     """
-    found, problems = [], []
+    found, sources, problems = [], [], []
     for each in experiments:
         for name in each.only:
             try:
                 found.append(_track(each, each.folder / name))
+                sources.append(each)
             except RecordError as error:
                 problems.append(str(error))
     if not found:
         raise RecordError("; ".join(problems) or "no run was asked for")
+    names = told_apart([(source, track.about) for source, track in zip(sources, found, strict=True)])
+    found = [replace(track, strategy=name) for track, name in zip(found, names, strict=True)]
     order, tasks = in_order(track.strategy for track in found), tasks_in_order(track.task for track in found)
     found.sort(key=lambda t: (tasks.index(t.task), t.seed, order.index(t.strategy)))
     return _named(found), problems

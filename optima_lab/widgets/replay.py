@@ -10,9 +10,10 @@ from typing import Any
 import anywidget
 import traitlets
 
-from optima_lab.display import task_metric, task_title
+from optima_lab.display import base, task_metric, task_title
 from optima_lab.errors import OptimaError, RecordError
 from optima_lab.experiments.experiment import RecordFolder
+from optima_lab.experiments.looking import runs_folder
 from optima_lab.files import expand
 from optima_lab.widgets import assets as widgets
 from optima_lab.widgets.recording import RunTrace, fit, places, tracks
@@ -81,7 +82,7 @@ def write_page(experiment: Experiments, path: str | Path, left: str = "OPTIMA", 
 def sources(experiment: Experiments) -> Sequence[RecordFolder]:
     """Experiments as they come: one, several, or a folder. Raises RecordError where a folder holds none."""
     if isinstance(experiment, str | Path):
-        return places(expand(experiment))
+        return places(runs_folder(experiment))
     if isinstance(experiment, Sequence):
         return experiment
     if not hasattr(experiment, "folder"):
@@ -97,14 +98,15 @@ def chosen(found: Sequence[RunTrace], left: str, right: str) -> tuple[int, int]:
     first = max(first, 0)
     if not right:
         return first, NOTHING
-    others = [n for n, track in enumerate(found) if track.task != found[first].task and track.strategy == left]
+    others = [n for n, track in enumerate(found) if track.task != found[first].task and base(track.strategy) == left]
     second = others[0] if others else _find(found, right, "Img+Txt+Multi")
     return first, second if second != first else NOTHING
 
 
 def _find(found: Sequence[RunTrace], *strategies: str) -> int:
-    names = [track.strategy for track in found]
-    return next((names.index(name) for name in strategies if name in names), NOTHING)
+    whole = [track.strategy for track in found]
+    names = [*whole, *map(base, whole)]  # the first of several variants where none is named
+    return next((names.index(name) % len(whole) for name in strategies if name in names), NOTHING)
 
 
 def handed_over(

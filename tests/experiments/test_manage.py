@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from time import time
 
 import pytest
 from fuzz_targets import run_folder
@@ -38,19 +39,26 @@ def test_a_finished_experiment_is_done(runs: Path) -> None:
     assert 0 <= entry.age_seconds < 3600
 
 
-def test_an_unfinished_one_is_stale_or_training(runs: Path) -> None:
+def a_day_ago(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.utime(path, (time() - 90_000, time() - 90_000))
+
+
+def test_an_unfinished_one_is_interrupted_or_stale_or_training(runs: Path) -> None:
     (runs / NAME / "s1" / "done.json").unlink()
     (entry,) = survey(runs)
-    assert (entry.state, entry.finished, entry.runs, entry.step) == ("stale", 2, 3, 24)
+    assert (entry.state, entry.finished, entry.runs, entry.step) == ("interrupted", 2, 3, 24)
     with locked(runs / NAME, "ours"):
         assert state(runs)[0] == "training"
+    assert state(runs)[0] == "interrupted"
+    a_day_ago(runs / NAME)
     assert state(runs)[0] == "stale"
 
 
-def test_a_folder_in_which_nothing_has_begun_is_stale(runs: Path) -> None:
+def test_a_folder_in_which_nothing_has_begun_is_interrupted(runs: Path) -> None:
     (runs / "coco" / "smoke-s0-00000000").mkdir(parents=True)
     (runs / "coco" / "smoke-s0-00000000" / ".lock").touch()  # its teacher is being made, or was
-    assert [entry.state for entry in survey(runs)] == ["stale", "done"]
+    assert [entry.state for entry in survey(runs)] == ["interrupted", "done"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +87,7 @@ def test_status_fits_80_columns(runs: Path, capsys: pytest.CaptureFixture[str]) 
     assert lines[0].split() == ["experiment", "state", "runs", "step", "age", "size"]
     (line,) = [line for line in lines if line.startswith(NAME)]
     assert line.split()[1:4] == ["done", "3/3", "32/32"]
-    assert lines[-1].startswith("1 done, 0 training, 0 stale, 1 broken; ")
+    assert lines[-1].startswith("1 done, 1 broken; ")
     assert next(report(runs / "nowhere")).startswith("nothing is recorded below ")
 
 
@@ -127,6 +135,8 @@ def test_words_name_what_status_calls_so(runs: Path) -> None:
     assert [chosen(runs, [word]) for word in ("stale", "broken", "parts")] == [[], [], []]
     assert clean(runs, ["stale", "broken", "parts"], None) == ["nothing to remove"]
     (runs / NAME / "s1" / "done.json").unlink()
+    assert chosen(runs, ["stale"]) == [] and chosen(runs, ["interrupted"]) == [runs / NAME]
+    a_day_ago(runs / NAME)
     assert chosen(runs, ["stale"]) == [runs / NAME]
     (runs / NAME / "experiment.json").write_text("{")
     assert chosen(runs, ["broken"]) == [runs / NAME]
@@ -146,7 +156,10 @@ def test_parts_are_half_written_files_where_nobody_works(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("..", "clean must be told a folder such as vqa/laptop-s0-1a2b3c4d, or stale, broken or parts; got '..'"),
+        (
+            "..",
+            "clean must be told a folder such as vqa/laptop-s0-1a2b3c4d, or interrupted, stale, broken or parts",
+        ),
         ("vqa", "clean must be told a folder"),
         ("vqa/../..", "clean must be told a folder"),
         ("/etc/ssl", "clean must be told a folder"),
@@ -190,7 +203,7 @@ def test_what_is_being_written_is_left_alone(runs: Path) -> None:
 def test_status_of_a_run_that_has_only_begun(runs: Path) -> None:
     write_json(runs / NAME / "s9" / "run.json", {"strategy": "Img"}) if (runs / NAME / "s9").mkdir() is None else None
     (entry,) = survey(runs)
-    assert (entry.state, entry.finished, entry.runs, entry.step) == ("stale", 3, 4, 0)
+    assert (entry.state, entry.finished, entry.runs, entry.step) == ("interrupted", 3, 4, 0)
 
 
 # ---- what is not ours -----------------------------------------------------------------------------------------------
@@ -229,7 +242,7 @@ def test_what_is_not_ours_is_neither_listed_nor_removed(runs: Path, place: str, 
     (runs / NAME / "s1" / "done.json").unlink()
     assert [entry.folder for entry in survey(runs)] == [runs / NAME]
     assert parts(runs) == []
-    (said,) = clean(runs, ["stale", "broken", "parts"], None)
+    (said,) = clean(runs, ["interrupted", "broken", "parts"], None)
     assert said.startswith(f"removed {NAME}")
     wanted = {str(path.relative_to(runs)) for path in (mine, *mine.parents) if path.is_relative_to(runs)} | {"vqa"}
     assert everything(runs) | {"."} == wanted | {"."}

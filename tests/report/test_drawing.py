@@ -157,7 +157,7 @@ except OptimaError as error:
     assert done.stdout.splitlines() == [
         f"{tmp_path / 'second.svg'} cannot be written: File too large; free some space, then run the same command again"
     ], done.stderr
-    assert sorted(os.listdir(tmp_path)) == ["first.pdf", "first.png", "first.svg"]
+    assert sorted(os.listdir(tmp_path)) == ["first.csv", "first.pdf", "first.png", "first.svg"]
 
 
 def test_paths_of_notebooks_are_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

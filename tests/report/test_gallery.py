@@ -152,7 +152,7 @@ def test_failures_are_shown_as_failed_and_older_figures_as_older(built: Path) ->
 def test_the_manifest_names_sources(built: Path) -> None:
     known = json.loads((built.parent / "manifest.json").read_text())
     bars = known["figures"]["vqa/bars"]
-    assert bars["files"] == ["vqa/bars.svg", "vqa/bars.png", "vqa/bars.pdf"]
+    assert bars["files"] == [f"vqa/bars.{kind}" for kind in ("svg", "png", "pdf", "csv")]
     assert bars["notebook"] == "vqa/01_bars.ipynb"
     assert bars["parameters"]["seeds"] == 1
     assert bars["runs"] == ["vqa/fake0"] and bars["seeds"] == [0] and len(bars["config"]) == 12

@@ -7,7 +7,8 @@ import pytest
 from optima_lab.bandits.arms import LABELS
 from optima_lab.errors import ConfigError
 from optima_lab.report import statistics
-from optima_lab.report.statistics import frequency, mean_against_score, paper_score
+from optima_lab.report.correlation import mean_against_score
+from optima_lab.report.statistics import frequency, paper_score
 
 
 def evals(rows: list[tuple]) -> pd.DataFrame:

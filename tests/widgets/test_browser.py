@@ -310,3 +310,26 @@ def test_you_play_against_the_policies_with_the_same_luck(chromium: Any, tmp_pat
         assert {name: browser.number(text) for name, text in shown.items()} == pytest.approx(known, rel=1e-3, abs=1e-12)
         assert list(shown) == sorted(known, key=lambda name: known[name])
         browser.shot(page, "playground_game")
+        assert "was best at the start" in page.locator(".ol").inner_text()
+
+
+def test_a_game_hides_the_truth_and_is_ended_by_its_player_alone(chromium: Any, tmp_path: Path) -> None:
+    with browser.watched(chromium, offline=True) as page:
+        page.goto(playground.write_page(tmp_path / "playground.html").as_uri())
+        page.get_by_role("button", name="You play").click()
+        assert page.locator(".ol-controls input:visible, .ol-controls select:visible").count() == 0
+        page.keyboard.press("1")
+        for asked in (
+            lambda: page.get_by_role("button", name="new luck").click(),
+            lambda: page.get_by_role("combobox", name="rounds").select_option("20"),
+        ):
+            asked()
+            assert "This game is not over." in page.get_by_role("alert").inner_text()
+            browser.shot(page, "playground_question")
+            page.get_by_role("button", name="go on with this one").click()
+            assert "Round 2 of 40" in page.locator(".ol-head").inner_text()
+        page.get_by_role("button", name="new luck").click()
+        page.get_by_role("button", name="start a new game").click()
+        assert "Round 1 of 40" in page.locator(".ol-head").inner_text()
+        page.get_by_role("button", name="back to the playground").click()
+        assert page.get_by_role("slider", name="gap: best minus worst mean reward").is_visible()

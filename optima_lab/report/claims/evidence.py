@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from optima_lab.bandits.arms import ARMS, LABELS, LWD, label
+from optima_lab.display import base
 from optima_lab.report import statistics
 from optima_lab.report.claims.pooling import TASK_STREAMS
 from optima_lab.report.figures.style import ORDER
@@ -49,8 +50,11 @@ Evidence = Callable[[Recorded], Frame]
 
 
 def name_of(run: Any) -> str:
-    """What a run is called here: its strategy, or, for one with settings of its own, 'optima decay=0.9'."""
-    if run["strategy"] in ORDER:
+    """What a run is called here: its strategy, or, for one with settings of its own, 'optima decay=0.9'.
+
+    A name that tells apart what differs ('OPTIMA [steps=640]') stays whole: such runs are never one row.
+    """
+    if run["strategy"] in ORDER or base(run["strategy"]) != run["strategy"]:
         return str(run["strategy"])
     own = ", ".join(f"{name}={value}" for name, value in run["own"].items())
     return f"{run['policy'] or run['arm']} {own}".strip()

@@ -12,6 +12,7 @@ from optima_lab.bandits.arms import LABELS
 from optima_lab.config import TASKS
 from optima_lab.report import statistics
 from optima_lab.report.claims.evidence import FULL, PAIR, Recorded, evidence, scores, stacked, variants
+from optima_lab.report.correlation import Correlation, mean_against_score
 from optima_lab.report.statistics import Frame
 
 OPTIMA = "OPTIMA"
@@ -68,11 +69,11 @@ def means_rank(recorded: Recorded) -> Frame:
     return evidence("Spearman's ρ among arms at a checkpoint", _by_run(values))
 
 
-def _correlations(recorded: Recorded) -> Iterator[tuple[tuple[str, int], statistics.Correlation]]:
+def _correlations(recorded: Recorded) -> Iterator[tuple[tuple[str, int], Correlation]]:
     rounds, evals = statistics.recorded(recorded.rounds), statistics.recorded(recorded.evals)
     for (task, seed), ours in rounds[rounds["strategy"] == OPTIMA].groupby(PAIR):
         judged = evals[(evals["task"] == task) & (evals["seed"] == seed)]
-        yield (str(task), int(str(seed))), statistics.mean_against_score(ours, judged)
+        yield (str(task), int(str(seed))), mean_against_score(ours, judged)
 
 
 def _by_run(values: dict[tuple[str, int], float]) -> pd.Series:

@@ -11,26 +11,30 @@ import numpy as np
 from optima_lab.bandits.arms import LABELS
 from optima_lab.display import INK, called, colour, look
 from optima_lab.report import statistics
+from optima_lab.report.correlation import Correlation, Interval, mean_against_score
 from optima_lab.report.figures.posteriors import draw_of
 from optima_lab.report.figures.style import blank, canvas, note, style
-from optima_lab.report.statistics import Correlation, Frame, Interval
+from optima_lab.report.statistics import Frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 LOOKED_UP = {"palette": "colour", "markers": "marker"}  # seaborn's word: what it is in `display.Look`
-SAMPLERS = ("OPTIMA", "OPTIMA calibrated")
+SAMPLERS = ("OPTIMA", "OPTIMA calibrated")  # looked for in every run; others are drawn where they are recorded
 
 
-def reward_means(rounds: Frame, strategies: Sequence[str] = SAMPLERS) -> "Figure":
+def reward_means(rounds: Frame, strategies: Sequence[str] = ()) -> "Figure":
     """Fig. 5 left: the posterior means μ_k of all arms through training, a panel for every sampler recorded.
+
+    `strategies` are those to show; empty: whichever draws or has means.
 
     Several seeds are averaged. The first T0·K rounds, which play every arm in random order, are shaded.
     """
     rounds = statistics.recorded(rounds)
     task = statistics.task_of(rounds)
-    present, marks = _present(rounds, strategies), statistics.stopped(rounds, strategies)
+    present, absent = _shown(rounds, strategies)
+    marks = statistics.stopped(rounds, present)
     with style():
         figure, panels = canvas((9.6, 1.2 + 3.3 * len(present)), rows=len(present))
         figure.set_label(statistics.title(task, "means of the reward distributions"))
@@ -46,18 +50,22 @@ def reward_means(rounds: Frame, strategies: Sequence[str] = SAMPLERS) -> "Figure
             _mean_lines(axes, table)
             _shade(axes, statistics.initial_rounds(rounds, name))
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        known = [_average(rounds, present), _shading(rounds, present), _absent(rounds, strategies)]
+        known = [_average(rounds, present), _shading(rounds, present), _absent(absent)]
         note(figure, [*known, *marks.values()])
     return figure
 
 
-def mean_accuracy_correlation(rounds: Frame, evals: Frame, strategy: str = "OPTIMA") -> "Figure":
-    """Fig. 5 right: μ_k of OPTIMA against the score of the student that always distils arm k, at the same step."""
+def mean_accuracy_correlation(rounds: Frame, evals: Frame, strategy: str = "") -> "Figure":
+    """Fig. 5 right: μ_k of a sampler against the score of the student that always distils arm k, at the same step.
+
+    `strategy` '' is OPTIMA where it is recorded, else the first that has means.
+    """
     import seaborn
 
     rounds, evals = statistics.recorded(rounds), statistics.recorded(evals)
     task = statistics.task_of(rounds if len(rounds) else evals)
-    result = statistics.mean_against_score(rounds, evals, strategy)
+    strategy = strategy or statistics.samplers(rounds)[0]
+    result = mean_against_score(rounds, evals, strategy)
     with style():
         figure, (axes,) = canvas((8.0, 5.0))
         axes.set_title(statistics.title(task, f"does μ of {strategy} tell how good an arm is?"))
@@ -78,11 +86,12 @@ def mean_accuracy_correlation(rounds: Frame, evals: Frame, strategy: str = "OPTI
     return figure
 
 
-def arm_frequency(rounds: Frame, strategies: Sequence[str] = SAMPLERS, windows: int = 20) -> "Figure":
+def arm_frequency(rounds: Frame, strategies: Sequence[str] = (), windows: int = 20) -> "Figure":
     """Fig. 6: how often each arm is played through training; deeper is more often, 14.3 % is uniform play."""
     rounds = statistics.recorded(rounds)
     task = statistics.task_of(rounds)
-    present, marks = _present(rounds, strategies), statistics.stopped(rounds, strategies)
+    present, absent = _shown(rounds, strategies)
+    marks = statistics.stopped(rounds, present)
     shares = {name: statistics.frequency(rounds, name, windows) for name in present}
     most = max([0.3, *(float(np.nanmax(share)) for share, _ in shares.values() if share.size)])
     with style():
@@ -109,19 +118,20 @@ def arm_frequency(rounds: Frame, strategies: Sequence[str] = SAMPLERS, windows: 
                 -0.2, 100 * statistics.UNIFORM, "uniform 14.3", ha="right", va="center", fontsize=9, rotation=90
             )
         dashed = "dashed: end of the first rounds, which play every arm T0 times in random order"
-        known = [_average(rounds, present, "shares are of all rounds of"), dashed, _absent(rounds, strategies)]
+        known = [_average(rounds, present, "shares are of all rounds of"), dashed, _absent(absent)]
         note(figure, [*known, *marks.values()])
     return figure
 
 
-def thompson_draw(rounds: Frame, strategy: str = "OPTIMA", number: int = 0, seed: int | None = None) -> "Figure":
+def thompson_draw(rounds: Frame, strategy: str = "", number: int = 0, seed: int | None = None) -> "Figure":
     """One round of Thompson sampling: each arm's posterior, its draw r̂, and the arm that won.
 
     Posteriors are as wide as the sampler's own: N(μ, 1/(n + 1)) is OPTIMA's with the paper's σ = 1 (Eqs. 2 and 7), not
     the calibrated one's. `number` is the round; 0 takes the first after the T0·K initial plays. `seed` defaults to the
-    first recorded.
+    first recorded, `strategy` to OPTIMA or, where that is not recorded, to the first that draws.
     """
     rounds = statistics.recorded(rounds)
+    strategy = strategy or next((name for name in statistics.samplers(rounds) if draw_of(rounds, name)), "OPTIMA")
     task, draw = statistics.task_of(rounds), draw_of(rounds, strategy, number, seed)
     with style():
         figure, (axes,) = canvas((9.6, 4.8))
@@ -177,13 +187,16 @@ def _shading(rounds: Frame, strategies: Sequence[str]) -> str:
     return "shaded: the first rounds, which play every arm T0 times in random order" if shaded else ""
 
 
-def _present(rounds: Frame, strategies: Sequence[str]) -> list[str]:
-    return [name for name in strategies if name in set(rounds["strategy"])] or [strategies[0]]
+def _shown(rounds: Frame, strategies: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The strategies to draw, whichever draw or have means where none are named; those that are not recorded."""
+    recorded = set(rounds["strategy"])
+    wanted = statistics.named(strategies or SAMPLERS, rounds)
+    found = [name for name in wanted if name in recorded] if strategies else statistics.samplers(rounds)
+    return found or wanted[:1], [name for name in wanted if name not in recorded]
 
 
-def _absent(rounds: Frame, strategies: Sequence[str]) -> str:
-    absent = [name for name in strategies if name not in set(rounds["strategy"])]
-    return f"not recorded: {', '.join(absent)}" if absent else ""
+def _absent(names: Sequence[str]) -> str:
+    return f"not recorded: {', '.join(map(called, names))}" if names else ""
 
 
 def _average(rounds: Frame, strategies: Sequence[str], what: str = "lines are means over") -> str:

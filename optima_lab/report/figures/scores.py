@@ -12,10 +12,10 @@ import pandas as pd
 
 from optima_lab.bandits.arms import LABELS, LWD, label
 from optima_lab.config import TASKS
-from optima_lab.display import FAINT, INK, TEACHER, called, colour, in_order, look
+from optima_lab.display import FAINT, INK, TEACHER, base, called, colour, in_order, look
 from optima_lab.report import statistics
 from optima_lab.report.figures import statistical
-from optima_lab.report.figures.style import NARROW, WIDE, blank, canvas, note, style
+from optima_lab.report.figures.style import NARROW, WIDE, blank, canvas, note, style, thousands
 from optima_lab.report.statistics import Frame
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SINGLE = LABELS[:3]  # the arms of one module
 FULL = label(LWD)
+Reference = tuple[str, str, float, str]  # of a line across: name, dash, value, ink
 COMPARED = (*LABELS, "Random", "OPTIMA")
 
 
@@ -50,23 +51,30 @@ def module_contribution(evals: Frame) -> "Figure":
     evals = statistics.recorded(evals)
     task = statistics.task_of(evals)
     scores = statistics.final_scores(evals)
-    shown, marks = scores[scores["strategy"].isin(SINGLE)], statistics.stopped(evals, SINGLE)
+    arms = statistics.named(SINGLE, evals)
+    shown, marks = scores[scores["strategy"].isin(arms)], statistics.stopped(evals, arms)
     with style():
         figure, (axes,) = canvas(NARROW)
         axes.set_title(statistics.title(task, "students distilled in one module"), pad=26)
         axes.set_ylabel(f"{statistics.metric(task)}, test")
         axes.set_xlabel("module whose layers the student matches")
-        table = statistics.over_seeds(shown).reindex(SINGLE)
+        table = statistics.over_seeds(shown).reindex(arms)
         if shown.empty:
             blank(axes, _why_empty(evals, "no finished run of a single-module arm"))
         else:
-            _bars(axes, table, shown, SINGLE, upright=True)
-            abouts = ("image encoder", "text encoder", "multimodal decoder")
-            names = [f"{called(arm, marks)}\n({about})" for arm, about in zip(SINGLE, abouts, strict=True)]
-            axes.set_xticks(range(3), names)
-            _reference(axes, scores, upright=True)
+            lines = _references(scores)
+            _bars(axes, table, shown, arms, upright=True, lines=lines)
+            abouts = dict(zip(SINGLE, ("image encoder", "text encoder", "multimodal decoder"), strict=True))
+            names = [f"{_lines(called(arm, marks))}\n({abouts[base(arm)]})" for arm in arms]
+            axes.set_xticks(range(len(arms)), names)
+            _reference(axes, lines, upright=True)
         note(figure, [*statistics.missing(evals, scores, SINGLE), _error_bars(table), *marks.values()])
     return figure
+
+
+def _lines(name: str) -> str:
+    """A name of several parts, a line each: it stands under a bar."""
+    return name.replace(" [", "\n[").replace(", ", ",\n")
 
 
 def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> "Figure":
@@ -78,9 +86,10 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
     evals = statistics.recorded(evals)
     task = statistics.task_of(evals)
     scores = statistics.final_scores(evals)
-    shown = scores[scores["strategy"] != "None"]
-    names = in_order({*COMPARED, *shown["strategy"]})
+    shown = scores[scores["strategy"].map(base) != "None"]
+    names = in_order({*statistics.named(COMPARED, evals), *shown["strategy"]})
     table, marks = statistics.over_seeds(shown).reindex(names), statistics.stopped(evals)
+    teacher, teachers = _teacher(summaries, evals)
     with style():
         figure, (left, right) = canvas((9.6, 0.36 * len(names) + 2.2), columns=2)
         figure.suptitle(statistics.title(task, "what each strategy reaches"), x=0.01, ha="left")
@@ -90,21 +99,32 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
         if shown.empty:
             blank(left, _why_empty(evals, "no finished run"))
         else:
-            _bars(left, table, shown, names, upright=False)
-            _reference(left, scores, upright=False, teacher=statistics.teacher_score(summaries))
+            lines = _references(scores, teacher)
+            _bars(left, table, shown, names, upright=False, lines=lines)
+            _reference(left, lines, upright=False)
         _dots(right, statistics.differences(shown), names)
         for axes in (left, right):
             axes.set_yticks(range(len(names)), [called(name, marks) for name in names])
             axes.set_ylim(len(names) - 0.4, -0.6)
         right.tick_params(labelleft=False)
         absent = statistics.missing(evals, scores, [*COMPARED, "None"])
-        note(figure, [*absent, _error_bars(table), _paper(task), *marks.values()])
+        note(figure, [*absent, teachers, _error_bars(table), _paper(task), *marks.values()])
     return figure
+
+
+def _teacher(summaries: Sequence[Mapping[str, Any]], evals: Frame) -> tuple[float, str]:
+    """The teacher's score; where experiments of more than other seeds have other teachers there is no one line."""
+    values = statistics.teacher_scores(summaries)
+    several = any(base(name) != name for name in evals["strategy"].unique()) and len(set(values)) > 1
+    if several:
+        return float("nan"), f"teachers of these runs differ: {min(values):.1f} to {max(values):.1f}"
+    return statistics.teacher_score(summaries), ""
 
 
 def generalization(evals: Frame, strategies: Sequence[str] = ("OPTIMA", FULL)) -> "Figure":
     """Fig. 4: prediction loss and KL on the dev split through training, OPTIMA against layerwise distillation."""
     evals = statistics.recorded(evals)
+    strategies = statistics.named(strategies, evals)
     task, marks = statistics.task_of(evals), statistics.stopped(evals, strategies)
     nats = "nats a token" if task in TASKS and TASKS[task].captions else "nats"
     panels = (
@@ -119,15 +139,16 @@ def generalization(evals: Frame, strategies: Sequence[str] = ("OPTIMA", FULL)) -
             points = points[points["strategy"].isin(strategies)]
             axes.set_title(about, fontsize=11)
             axes.set_xlabel("optimizer step")
+            axes.xaxis.set_major_formatter(thousands())
             axes.set_ylabel(f"{unit}, dev split")
             if points.empty:
-                blank(axes, f"no {unit.split(' (')[0]} of {' or '.join(strategies)} recorded")
+                blank(axes, f"no {unit.split(' (')[0]} of {' or '.join(map(called, strategies))} recorded")
                 continue
             for name in in_order(points["strategy"]):
                 statistical.line(axes, points[points["strategy"] == name], "step", name, called(name, marks))
             _log_if_wide(axes, points["value"])
             axes.legend()
-        absent = [name for name in strategies if name not in set(evals["strategy"])]
+        absent = [called(name) for name in strategies if name not in set(evals["strategy"])]
         seeds = int(evals.loc[evals["strategy"].isin(strategies), "experiment"].nunique())
         bands = f"bands: mean ± standard deviation over {seeds} seeds" if seeds > 1 else ""
         note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", bands, *marks.values()])
@@ -153,36 +174,57 @@ def samples(examples: Sequence[ExampleLike], task: str = "") -> "Figure":
     return figure
 
 
-def _bars(axes: "Axes", table: Frame, scores: Frame, names: Sequence[str], upright: bool) -> None:
-    """A bar from zero for every name; with several seeds each as a dot, and mean ± sd; the mean in numbers."""
+def _bars(
+    axes: "Axes", table: Frame, scores: Frame, names: Sequence[str], upright: bool, lines: Sequence[Reference] = ()
+) -> None:
+    """A bar from zero for every name; with several seeds each as a dot, and mean ± sd; the mean in numbers.
+
+    The numbers stand at the end of the bars, clear of the reference `lines`.
+    """
     top = float(np.nanmax([scores["value"].max(), 1e-9]))
     scores = scores[scores["strategy"].isin(names)]
     statistical.bars(axes, scores, names, upright)
     several = table["n"].max() > 1
     if several:
         statistical.dots(axes, scores, names, dict.fromkeys(names, "white"), upright=upright, size=4)
+    furthest = 1.16 * top
     for position, name in enumerate(names):
         values = scores.loc[scores["strategy"] == name, "value"].to_numpy(float)
         if not len(values):
             continue
         reach = values.mean() + values.std(ddof=1) if len(values) > 1 else values.mean()
-        end = max(reach, values.max()) + 0.02 * top
+        end = _clear(max(reach, values.max()) + 0.02 * top, (0.07 if upright else 0.17) * top, lines)
         at, ha, va = ((position, end), "center", "bottom") if upright else ((end, position), "left", "center")
         words = axes.text(*at, f"{values.mean():.1f}", ha=ha, va=va)
         words.set(zorder=4, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6})
-    (axes.set_ylim if upright else axes.set_xlim)(0, 1.16 * top)
+        furthest = max(furthest, end + 0.14 * top)
+    (axes.set_ylim if upright else axes.set_xlim)(0, furthest)
     axes.grid(False, axis="x" if upright else "y")
 
 
-def _reference(axes: "Axes", scores: Frame, upright: bool, teacher: float = float("nan")) -> None:
+def _clear(start: float, size: float, lines: Sequence[Reference]) -> float:
+    """The first place from `start` on where a word of this size touches no line."""
+    for value in sorted(value for *_, value, _ in lines):
+        if start - 0.1 * size < value < start + 1.1 * size:
+            start = value + 0.2 * size
+    return start
+
+
+def _references(scores: Frame, teacher: float = float("nan")) -> list[Reference]:
+    """No distillation and the teacher, as far as they are recorded: name, dash, value, ink."""
+    undistilled = scores[scores["strategy"].map(base) == "None"].groupby("strategy")["value"].mean()
+    lines = [(called(name), look("None").dash, float(undistilled[name]), FAINT) for name in in_order(undistilled.index)]
+    every = [*lines, (TEACHER.label, TEACHER.dash, teacher, INK)]
+    return [each for each in every if np.isfinite(each[2])]
+
+
+def _reference(axes: "Axes", lines: Sequence[Reference], upright: bool) -> None:
     """Lines of no distillation and of the teacher, named with their values above the axes."""
     line = axes.axhline if upright else axes.axvline
-    nothing = float(scores.loc[scores["strategy"] == "None", "value"].mean())
-    for known, value, ink in ((look("None"), nothing, FAINT), (TEACHER, teacher, INK)):
-        if np.isfinite(value):
-            line(value, color=ink, ls=known.dash, lw=1.6, zorder=3, label=f"{known.label} {value:.1f}")
+    for words, dash, value, ink in lines:
+        line(value, color=ink, ls=dash, lw=1.6, zorder=3, label=f"{words} {value:.1f}")
     limits = axes.get_ylim() if upright else axes.get_xlim()
-    (axes.set_ylim if upright else axes.set_xlim)(0, np.nanmax([limits[1], 1.04 * teacher]))
+    (axes.set_ylim if upright else axes.set_xlim)(0, max([limits[1], *(1.04 * value for _, _, value, _ in lines)]))
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1)
 

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from optima_lab.display import DAGGER, FAINT, INK, STRATEGIES
 from optima_lab.errors import ConfigError
 from optima_lab.experiments.experiment import Experiment
-from optima_lab.files import expand, json_text, write_bytes
+from optima_lab.files import expand, json_text, write_bytes, write_text
 from optima_lab.parameters import flat
 
 if TYPE_CHECKING:
     from IPython.display import Image
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter
 
 NARROW, WIDE, TALL = (6.4, 4.2), (9.6, 4.6), (9.6, 7.2)  # inches
 FORMATS = ("svg", "png", "pdf")
@@ -92,6 +93,13 @@ def note(figure: "Figure", lines: Iterable[str]) -> None:
         figure.supxlabel(text, x=0.01, ha="left", fontsize=9, color=FAINT)
 
 
+def thousands() -> "StrMethodFormatter":
+    """Ticks as 12,500."""
+    from matplotlib.ticker import StrMethodFormatter
+
+    return StrMethodFormatter("{x:,.0f}")
+
+
 def blank(axes: "Axes", text: str) -> None:
     """An axes that says why it is empty."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=FAINT, wrap=True)
@@ -111,12 +119,15 @@ def provenance(experiments: Iterable[Experiment]) -> dict[str, Any]:
 
 
 def save(figure: "Figure", folder: Path | str, name: str, experiments: Iterable[Experiment] = ()) -> list[Path]:
-    """Write a figure as `folder/name.svg`, `.png` and `.pdf`, and close it. Same records, same bytes.
+    """Write a figure as `folder/name.svg`, `.png` and `.pdf`, its numbers as `.csv`, and close it. Same records, same
+    bytes. A figure of pictures has no numbers.
 
     Each file carries its title (the figure's label, else its first title) and its experiments in its own metadata, so
     that a picture sent around still names its runs.
     Raises ConfigError for a name that is no plain file name, RecordError where the folder cannot be written.
     """
+    from optima_lab.report.figures.numbers import numbers
+
     if not re.fullmatch(r"[a-z0-9][a-z0-9_]*", name):
         raise ConfigError(f"a figure's name must be of the letters a-z, 0-9 and _, got {name!r}")
     source = json_text(provenance(experiments), sort_keys=True)
@@ -126,6 +137,9 @@ def save(figure: "Figure", folder: Path | str, name: str, experiments: Iterable[
     with style(), _laid_out(figure):
         for path in paths:
             write_bytes(path, _render(figure, path.suffix[1:], title, source))
+        table = numbers(figure)
+    if len(table):
+        paths.append(write_text(expand(folder) / f"{name}.csv", table.to_csv(index=False)))
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close(figure)
     return paths

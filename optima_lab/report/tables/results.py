@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from optima_lab.config import TASKS
-from optima_lab.display import DAGGER, called, in_order, task_title
+from optima_lab.display import DAGGER, base, called, in_order, task_title
+from optima_lab.experiments import variants
 from optima_lab.files import expand, write_text
 from optima_lab.report import pages, statistics
 from optima_lab.report.pages import Cell
@@ -38,12 +39,12 @@ def results(runs: Frame, experiments: Sequence[Summary]) -> Frame:
     """One row for each number: task, kind (examples, baseline, teacher, strategy), name, mean, sd (over seeds), n, and
     which of its runs were stopped since their numbers went wrong ('' for none).
 
-    Runs without a finite test score count as missing; scores are in per cent, CIDEr × 100.
+    Runs without a finite test score count as missing; scores are in per cent, CIDEr × 100. Runs that differ in more
+    than the seed have rows of their own, named by what differs (`experiments.variants`).
     """
     rows: list[dict[str, Any]] = []
     for task in [name for name in TASKS if name in {e.task for e in experiments}]:
-        summaries = [e.summary for e in experiments if e.task == task]
-        for kind, name, values in _facts(summaries):
+        for kind, name, values in _of_questions([e.summary for e in experiments if e.task == task], task):
             rows.append({"task": task, "kind": kind, "name": name, "stopped": ""} | _spread(values))
         ours = runs[runs["task"] == task]
         marks = statistics.stopped(ours)
@@ -52,6 +53,23 @@ def results(runs: Frame, experiments: Sequence[Summary]) -> Frame:
             known = {"task": task, "kind": "strategy", "name": name, "stopped": marks.get(name, "")}
             rows.append(known | _spread(values))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _of_questions(summaries: Sequence[Mapping[str, Any]], task: str) -> list[tuple[str, str, list[float]]]:
+    """`_facts` of experiments that differ in the seed alone; what the others do not share is named by what differs."""
+    asked = [variants.of_summary(task, summary, str(place)) for place, summary in enumerate(summaries)]
+    told = [{k: v for k, v in facts.items() if k != "id"} for facts in variants.of_experiments(asked)]
+    by_question: dict[str, list[Mapping[str, Any]]] = {}
+    for facts, summary in zip(told, summaries, strict=True):
+        by_question.setdefault(variants.written("", facts), []).append(summary)
+    found = [(question, *fact) for question, those in sorted(by_question.items()) for fact in _facts(those)]
+    means = {(kind, name): set() for _, kind, name, _ in found}
+    for _, kind, name, values in found:
+        means[kind, name].add(repr(_spread(values)["mean"]))
+    shared = {key for key, values in means.items() if len(values) == 1}
+    rows = {(kind, name + ("" if (kind, name) in shared else q)): values for q, kind, name, values in found}
+    order = list(dict.fromkeys(kind for kind, _ in rows))
+    return [(*key, rows[key]) for key in sorted(rows, key=lambda key: order.index(key[0]))]
 
 
 def _facts(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[float]]]:
@@ -164,7 +182,7 @@ def _grid(table: Frame, tasks: Sequence[str]) -> list[tuple[str, list[str]]]:
     strategy = table["kind"] == "strategy"
     others = table.loc[~strategy, ["kind", "name"]].itertuples(index=False, name=None)
     rows = [*dict.fromkeys(others), *(("strategy", name) for name in in_order(table.loc[strategy, "name"]))]
-    seeds = table[table["kind"] == "teacher"].set_index("task")["n"].to_dict()
+    seeds = table[table["kind"] == "teacher"].groupby("task")["n"].max().to_dict()
     indexed = {(row["task"], row["kind"], row["name"]): row for _, row in table.iterrows()}
     return [
         (_row_name(kind, name), [_cell(indexed.get((task, kind, name)), seeds.get(task, 0)) for task in tasks])
@@ -173,14 +191,16 @@ def _grid(table: Frame, tasks: Sequence[str]) -> list[tuple[str, list[str]]]:
 
 
 def _row_name(kind: str, name: str) -> str:
-    return EXAMPLES.get(name, name) if kind == "examples" else called(name)
+    if kind != "examples":
+        return called(name)
+    return EXAMPLES.get(base(name), base(name)) + name[len(base(name)) :]
 
 
 def _cell(row: Any, seeds: int) -> str:
     if row is None or not np.isfinite(row["mean"]):
         return "–"
     if row["kind"] == "examples":
-        return f"{row['mean']:.0f}"
+        return f"{row['mean']:,.0f}"
     digits = 2 if row["kind"].startswith("reported") and np.isfinite(row["sd"]) else 1
     spread = f" ± {row['sd']:.{digits}f}" if np.isfinite(row["sd"]) else ""
     fewer = f" ({row['n']:.0f})" if row["kind"] == "strategy" and row["n"] < seeds else ""
@@ -194,7 +214,7 @@ def _head(task: str) -> str:
 
 
 def _short_unit(task: str) -> str:
-    return "CIDEr x 100" if TASKS[task].captions else "accuracy %"
+    return "CIDEr × 100" if TASKS[task].captions else "accuracy (%)"
 
 
 def _line(name: str, cells: Sequence[str]) -> str:

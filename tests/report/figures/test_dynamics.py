@@ -9,6 +9,7 @@ from test_posteriors import drawn_deviations
 from optima_lab.bandits.arms import LABELS
 from optima_lab.display import colour
 from optima_lab.report import statistics
+from optima_lab.report.correlation import mean_against_score
 from optima_lab.report.figures import dynamics
 
 
@@ -34,7 +35,7 @@ def test_reward_means_of_several_seeds_are_averages(three: Records) -> None:
 
 def test_correlation_draws_all_pairs_and_says_n(three: Records) -> None:
     figure = dynamics.mean_accuracy_correlation(three.rounds, three.evals)
-    result = statistics.mean_against_score(three.rounds, three.evals)
+    result = mean_against_score(three.rounds, three.evals)
     drawn = np.concatenate([np.asarray(each.get_offsets()) for each in figure.axes[0].collections])
     expected = np.array(sorted(zip(result.pairs["mean"], result.pairs["score"], strict=True)))
     assert np.array(sorted(map(tuple, drawn))) == pytest.approx(expected)
@@ -101,3 +102,18 @@ def test_missing_samplers_are_named(one: Records) -> None:
     rounds = one.rounds[one.rounds["strategy"] != "OPTIMA calibrated"]
     assert "not recorded: OPTIMA calibrated" in dynamics.reward_means(rounds).get_supxlabel()
     assert len(dynamics.arm_frequency(rounds).axes) == 2  # one panel and its colour bar
+
+
+def test_every_strategy_that_draws_or_has_means_is_drawn(one: Records) -> None:
+    rounds = one.rounds.replace({"strategy": {"OPTIMA": "OPTIMA (decay=0.9)", "OPTIMA calibrated": "gaussian_dts"}})
+    evals = one.evals.replace({"strategy": {"OPTIMA": "OPTIMA (decay=0.9)"}})
+    assert statistics.samplers(rounds) == ["OPTIMA (decay=0.9)", "gaussian_dts"]
+    drawn = [dynamics.reward_means(rounds), dynamics.arm_frequency(rounds)]
+    for figure in drawn:
+        titles = " ".join(axes.get_title("left") for axes in figure.axes)
+        assert "OPTIMA (decay=0.9)" in titles and "gaussian_dts" in titles
+        assert not any("recorded" in text.get_text() for axes in figure.axes for text in axes.texts)
+    alone = [dynamics.thompson_draw(rounds), dynamics.mean_accuracy_correlation(rounds, evals)]
+    for figure in alone:
+        assert "OPTIMA (decay=0.9)" in figure.axes[0].get_title("left")
+        assert not any("recorded" in text.get_text() for text in figure.axes[0].texts)

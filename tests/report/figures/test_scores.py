@@ -47,7 +47,7 @@ def test_module_contribution_draws_the_three_modules(one: Records) -> None:
     assert [tick.get_text().split("\n")[0] for tick in axes.get_xticklabels()] == ["Img", "Txt", "Multi"]
     assert line_values(axes, "no distillation")[0] == pytest.approx(score_at("None", LAST, 0))
     assert axes.get_title(loc="left") == "VQA: students distilled in one module"
-    assert axes.get_ylabel() == "VQA accuracy (%), test"
+    assert axes.get_ylabel() == "accuracy (%), test"
     assert small_print(figure) == "one seed: no error bars"
     assert not axes.collections and len(axes.lines) == 1, "neither dots nor whiskers, but the line of no distillation"
 
@@ -193,3 +193,21 @@ def test_same_records_same_bytes(three: Records, tmp_path: Path) -> None:
         save(figure, tmp_path / folder, "arms_compared", three.experiments)
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("draw", [figures.module_contribution, figures.arms_compared])
+@pytest.mark.parametrize("nothing", [57.5, 58.5, 70.5, 79.0])
+def test_numbers_touch_no_line(three: Records, draw, nothing: float) -> None:
+    evals = three.evals.copy()
+    evals.loc[(evals["strategy"] == "None") & (evals["metric"] == "score"), "value"] = nothing
+    figure = draw(evals)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    lines = [line for line in axes.lines if line.get_label().startswith(("no distillation", "teacher"))]
+    assert lines and axes.texts
+    for text in axes.texts:
+        box = text.get_window_extent()
+        for line in lines:
+            (x0, y0), (x1, _) = line.get_transform().transform(line.get_xydata())
+            touched = box.x0 <= x0 <= box.x1 if x0 == x1 else box.y0 <= y0 <= box.y1
+            assert not touched, f"{text.get_text()} on {line.get_label()}"

@@ -43,7 +43,7 @@ def test_same_figure_same_bytes_in_another_process(tmp_path: Path) -> None:
         "from optima_lab.report.figures import style; style.save(small_figure(), sys.argv[2], 'one')"
     )
     subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "there")], check=True)
-    assert [path.name for path in here] == ["one.svg", "one.png", "one.pdf"]
+    assert [path.name for path in here] == ["one.svg", "one.png", "one.pdf", "one.csv"]
     for path in here:
         assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes(), path.name
     assert "a title</text>" in here[0].read_text()  # text stays text
