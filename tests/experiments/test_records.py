@@ -240,6 +240,7 @@ OTHER: dict[str, Any] = {
     "pretrain_lr": 1e-3, "finetune_steps": 21, "finetune_batch": 33, "encoder_lr": 2e-3, "pooler_lr": 1e-3,
     "finetune_warmup_steps": 6, "steps": 34, "round_steps": 4, "alpha_kl": 1.0, "alpha_hidden": 2.0,
     "alpha_attention": 1.0, "attention": "weights", "decoder_attention": "cross", "probe_size": 33, "batch_size": 17,
+    "student_texts": 100, "noise_module": "text", "full_rounds": 1, "probe_split": "dev",
     "optimizer": "adafactor", "lr": 1e-3, "warmup_steps": 5, "weight_decay": 0.2, "clip": 0.5, "dropout": 0.2,
     "rand_augment": True, "evaluations": 4, "eval_examples": 49, "resample": True, "precision": "bf16",
     "task_weight": 0.5, "kl_temperature": 2.0, "links": True,

@@ -152,7 +152,7 @@ def against_three(evals: Frame, rounds: Frame, summaries: Mapping[str, Mapping[s
 AXES = (
     ("epochs", "length of training (epochs)"),
     ("gap", "LWD behind its teacher (points)"),
-    ("ratio", "reward differences / spread of draws"),
+    ("ratio", "reward differences\n/ spread of draws"),
 )
 
 
@@ -177,7 +177,7 @@ def when_it_pays(
                 blank(axes, "nothing recorded")
         drawn[0].set_ylabel("difference from LWD (points)")
         if tasks:
-            drawn[0].legend()
+            drawn[0].legend(loc="lower right")
         n = table["n"].max() if len(table) else 0
         note(
             figure,
