@@ -293,6 +293,8 @@ OTHER = {
     "assistant": "random",
     "attention": "weights",
     "decoder_attention": "cross",
+    "noise_module": "text",
+    "probe_split": "dev",
     "precision": "bf16",
     "optimizer": "adafactor",
     "image_size": 48,
