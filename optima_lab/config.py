@@ -244,7 +244,8 @@ def _check_together(config: Config) -> None:
     pixels, patch, steps, batch = config.data.image_size, model.patch_size, training.steps, training.batch_size
     p, pieces = distillation.round_steps, distillation.accumulate
     must(pixels % patch == 0, _multiple("image_size", pixels, "patch_size", patch))
-    fitting = [each for each in range(1, steps + 1) if steps % each == 0] if steps % p else []
+    near = range(max(1, p - 1_000), min(steps, p + 1_000) + 1)  # far values would take for ever to try
+    fitting = [1, *(each for each in near if each > 1 and steps % each == 0)] if steps % p else []
     closest = sorted(sorted(fitting, key=lambda each: abs(each - p))[:2])
     other = f", or round_steps={' or '.join(map(str, closest))}"
     must(steps % p == 0, _multiple("steps", steps, "round_steps", p) + other)

@@ -279,7 +279,9 @@ def test_the_help_of_make_fits_a_terminal() -> None:
 
 @pytest.mark.parametrize("wrong", ["TASK=vqa", "SEED=3", "PRESETS=smoke"])
 def test_make_refuses_a_variable_that_it_would_ignore(wrong: str) -> None:
-    done = subprocess.run(["make", "-n", "figures", wrong], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", "figures", wrong], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 2 and done.stdout == ""
     assert f"the variable is {'PRESET' if 'PRESETS' in wrong else wrong.partition('=')[0] + 'S'}, not" in done.stderr
     named = {"env": os.environ | {"TASK": "vqa"}, "capture_output": True, "text": True}
