@@ -4,7 +4,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from optima_lab.display import base, called, in_order, task_title
@@ -13,7 +12,7 @@ from optima_lab.experiments import records
 from optima_lab.experiments.experiment import Experiment
 from optima_lab.parameters import flat
 from optima_lab.report.pages import Cell, table
-from optima_lab.report.statistics import Frame
+from optima_lab.report.statistics import Frame, half_width
 
 PAIR = ["task", "seed"]
 COLUMNS = ["task", "strategy", "n", "a", "b", "difference", "low", "high"]
@@ -111,13 +110,11 @@ def _values(side: Sequence[Mapping[str, Any]], name: str) -> str:
 
 
 def _paired(whole: Frame) -> Frame:
-    from scipy import stats
-
     rows = []
     for (task, strategy), pairs in whole.groupby(["task", "strategy"]):
         difference = (pairs["score_test_b"] - pairs["score_test_a"]).to_numpy(float)
         mean, n = float(difference.mean()), len(difference)
-        half = float(stats.t.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+        half = half_width(float(difference.std(ddof=1)), n) if n > 1 else float("nan")
         sides = pairs["score_test_a"].mean(), pairs["score_test_b"].mean()
         rows.append((task, strategy, n, *sides, mean, mean - half, mean + half))
     table = pd.DataFrame(rows, columns=COLUMNS)

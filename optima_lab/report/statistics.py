@@ -21,6 +21,13 @@ REPLICATE = ["experiment", "seed"]
 UNIFORM = 1 / len(LABELS)  # how often each arm is played if nothing is learnt
 
 
+def half_width(deviation: float, n: int) -> float:
+    """Half of Student's 95 % interval of a mean of n numbers with this standard deviation; NaN for fewer than two."""
+    from scipy import stats
+
+    return float(stats.t.ppf(0.975, n - 1)) * deviation / n**0.5 if n > 1 else float("nan")
+
+
 @cache
 def reported() -> Frame:
     """The numbers that the paper prints: source, method, strategy (ours, where there is one), task, quantity, value."""
@@ -65,9 +72,13 @@ def named(expected: Sequence[str], frame: Frame) -> list[str]:
     return [each for name in expected for each in found[name] or [name]]
 
 
-def samplers(rounds: Frame) -> list[str]:
-    """Every strategy that draws or has means of its arms, in figure order; OPTIMA where nothing does."""
-    shown = rounds[[*{"draws", "mean_after"} & set(rounds.columns)]].map(is_vector).any(axis=1)
+def samplers(rounds: Frame, *columns: str) -> list[str]:
+    """Every strategy with a number for each arm in one of these columns (draws or means), in figure order.
+
+    OPTIMA where nothing does. Random arms have draws and no means.
+    """
+    wanted = [name for name in columns or ("draws", "mean_after") if name in rounds.columns]
+    shown = rounds[wanted].map(is_vector).any(axis=1)
     return in_order(rounds.loc[shown.astype(bool), "strategy"]) or ["OPTIMA"]
 
 

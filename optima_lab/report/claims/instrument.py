@@ -19,7 +19,7 @@ from optima_lab.experiments.records import read_evals, read_runs
 from optima_lab.experiments.run import open_experiments
 from optima_lab.parameters import flat
 from optima_lab.presets import preset
-from optima_lab.report.claims.significance import LEVEL
+from optima_lab.report import statistics
 
 TEACHER = 85.0  # (a) points a teacher reaches on an understanding task, at least
 ABOVE_BLIND = 20.0  # (a) points of the teacher above text alone and above the majority
@@ -187,19 +187,13 @@ def _gap(task: str, teacher: float, scores: Scores) -> Finding:
 def half_width(differences: Sequence[float]) -> float:
     """Half of Student's 95 % interval of a mean of independent differences; NaN for fewer than two."""
     values = np.asarray(differences, float)
-    return _half(float(values.std(ddof=1)), len(values)) if len(values) > 1 else float("nan")
-
-
-def _half(deviation: float, n: int) -> float:
-    from scipy import stats
-
-    return float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * deviation / n**0.5
+    return statistics.half_width(float(values.std(ddof=1)), len(values)) if len(values) > 1 else float("nan")
 
 
 def seeds_needed(differences: Sequence[float], wanted: float) -> int:
     """The fewest seeds whose interval would be no wider than ± `wanted`, were the scatter that of these differences."""
     deviation = float(np.std(np.asarray(differences, float), ddof=1))
-    return next((n for n in range(2, MOST_SEEDS) if _half(deviation, n) <= wanted), MOST_SEEDS)
+    return next((n for n in range(2, MOST_SEEDS) if statistics.half_width(deviation, n) <= wanted), MOST_SEEDS)
 
 
 def _resolution(task: str, scores: Scores) -> tuple[float, Finding]:

@@ -27,13 +27,13 @@ SAMPLERS = ("OPTIMA", "OPTIMA calibrated")  # looked for in every run; others ar
 def reward_means(rounds: Frame, strategies: Sequence[str] = ()) -> "Figure":
     """Fig. 5 left: the posterior means μ_k of all arms through training, a panel for every sampler recorded.
 
-    `strategies` are those to show; empty: whichever draws or has means.
+    `strategies` are those to show; empty: whichever has means.
 
     Several seeds are averaged. The first T0·K rounds, which play every arm in random order, are shaded.
     """
     rounds = statistics.recorded(rounds)
     task = statistics.task_of(rounds)
-    present, absent = _shown(rounds, strategies)
+    present, absent = _shown(rounds, strategies, "mean_after")
     marks = statistics.stopped(rounds, present)
     with style():
         figure, panels = canvas((9.6, 1.2 + 3.3 * len(present)), rows=len(present))
@@ -64,7 +64,7 @@ def mean_accuracy_correlation(rounds: Frame, evals: Frame, strategy: str = "") -
 
     rounds, evals = statistics.recorded(rounds), statistics.recorded(evals)
     task = statistics.task_of(rounds if len(rounds) else evals)
-    strategy = strategy or statistics.samplers(rounds)[0]
+    strategy = strategy or statistics.samplers(rounds, "mean_after")[0]
     result = mean_against_score(rounds, evals, strategy)
     with style():
         figure, (axes,) = canvas((8.0, 5.0))
@@ -187,11 +187,11 @@ def _shading(rounds: Frame, strategies: Sequence[str]) -> str:
     return "shaded: the first rounds, which play every arm T0 times in random order" if shaded else ""
 
 
-def _shown(rounds: Frame, strategies: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The strategies to draw, whichever draw or have means where none are named; those that are not recorded."""
+def _shown(rounds: Frame, strategies: Sequence[str], *columns: str) -> tuple[list[str], list[str]]:
+    """The strategies to draw, `statistics.samplers` of these columns where none are named; those not recorded."""
     recorded = set(rounds["strategy"])
     wanted = statistics.named(strategies or SAMPLERS, rounds)
-    found = [name for name in wanted if name in recorded] if strategies else statistics.samplers(rounds)
+    found = [name for name in wanted if name in recorded] if strategies else statistics.samplers(rounds, *columns)
     return found or wanted[:1], [name for name in wanted if name not in recorded]
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FULL = label(LWD)
 SHOWN = ("OPTIMA", "OPTIMA calibrated", "Random", "Multi", "None")
-FEWEST = 3  # seeds with an interval: two have 12.7 standard errors
+FEWEST = 3  # seeds that are given an interval: that of two is 12.7 standard errors wide on each side
 MARKERS = ("o", "s", "^", "D", "v", "P")  # one a task
 
 
@@ -45,9 +45,10 @@ def difference_curve(evals: Frame, strategy: str, against: str = FULL) -> Frame:
         return pd.DataFrame(columns=["step", "mean", "half", "n"])
     apart = (wide[strategy] - wide[against]).dropna().groupby("step")
     table = apart.agg(mean="mean", sd="std", n="count").reset_index()
-    return table.assign(half=_half(table["sd"].to_numpy(float), table["n"].to_numpy(int)))[
-        ["step", "mean", "half", "n"]
+    half = [
+        statistics.half_width(sd, n) if n >= FEWEST else np.nan for sd, n in zip(table["sd"], table["n"], strict=True)
     ]
+    return table.assign(half=half)[["step", "mean", "half", "n"]]
 
 
 def difference_curves(evals: Frame, strategies: Sequence[str] = SHOWN, epoch: float = float("nan")) -> "Figure":
@@ -95,14 +96,6 @@ def _seeds(seeds: Mapping[str, int]) -> str:
 def _absent(expected: Sequence[str], found: Sequence[str]) -> str:
     absent = [called(name) for name in expected if name not in found]
     return f"not recorded: {', '.join(absent)}" if absent else ""
-
-
-def _half(deviation: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Half of Student's 95 % interval of a mean; NaN for fewer than FEWEST values, whose interval says nothing."""
-    from scipy import stats
-
-    quantile = stats.t.ppf(0.975, np.maximum(n - 1, 1))
-    return np.where(n >= FEWEST, quantile * deviation / np.sqrt(np.maximum(n, 1)), np.nan)
 
 
 def sampler_spread(rounds: Frame, strategy: str = "OPTIMA") -> Frame:

@@ -104,6 +104,21 @@ def test_missing_samplers_are_named(one: Records) -> None:
     assert len(dynamics.arm_frequency(rounds).axes) == 2  # one panel and its colour bar
 
 
+def test_random_arms_draw_and_have_no_means(one: Records) -> None:
+    """As real records are: nothing of Random is drawn where there are means, and it does not stand for OPTIMA."""
+    rounds = one.rounds.copy()
+    random = rounds["strategy"] == "Random"
+    rounds.loc[random, "draws"] = rounds.loc[random, "draws"].map(lambda _: [0.5] * 7)
+    assert statistics.samplers(rounds)[0] == "Random"
+    assert statistics.samplers(rounds, "mean_after") == ["OPTIMA", "OPTIMA calibrated"]
+    assert "Random" in " ".join(axes.get_title("left") for axes in dynamics.arm_frequency(rounds).axes)
+    assert "μ of OPTIMA tell" in dynamics.mean_accuracy_correlation(rounds, one.evals).axes[0].get_title("left")
+    assert "draw of OPTIMA," in dynamics.thompson_draw(rounds).axes[0].get_title("left")
+    means = dynamics.reward_means(rounds)
+    assert not any("Random" in axes.get_title("left") for axes in means.axes)
+    assert not any("recorded" in text.get_text() for axes in means.axes for text in axes.texts)
+
+
 def test_every_strategy_that_draws_or_has_means_is_drawn(one: Records) -> None:
     rounds = one.rounds.replace({"strategy": {"OPTIMA": "OPTIMA (decay=0.9)", "OPTIMA calibrated": "gaussian_dts"}})
     evals = one.evals.replace({"strategy": {"OPTIMA": "OPTIMA (decay=0.9)"}})
