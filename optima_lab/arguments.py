@@ -25,15 +25,13 @@ def parser_of_commands() -> argparse.ArgumentParser:
     program = "optima-lab" if Path(sys.argv[0]).stem == "optima-lab" else "python -m optima_lab"
     parser = _Parser(prog=program, description=WHAT, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    text = "print the parameters of the paper's shapes beside Table 1"
-    commands.add_parser("sizes", help=text, description=text, allow_abbrev=False)
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+
+    command("sizes", "print the parameters of the paper's shapes beside Table 1")
     text = "time Large, Tiny12 and Tiny6 at the paper's shapes, keep the seconds in RUNS/speed.json"
-    timed = commands.add_parser("speed", help=text, description=text, allow_abbrev=False)
-    timed.add_argument("--runs", default="runs", help="where speed.json is kept (default: runs)")
-    for name, of in (("batch", "examples a forward (1; on a GPU 32)"), ("repeats", "repetitions (5; on a GPU 50)")):
-        timed.add_argument(f"--{name}", default="0", help=of)
-    timed.add_argument("--pixels", default="576", help="pixels a side, a multiple of 18 (default: 576)")
-    known = about()
+    _timing(command("speed", text))
     for name, text in (
         ("figures", "train what is missing, execute the notebooks, build the gallery"),
         ("claims", "train what the paper's claims need, seed by seed, and write the ledger of verdicts"),
@@ -42,60 +40,70 @@ def parser_of_commands() -> argparse.ArgumentParser:
         ("instrument", "say whether finished runs can answer the paper's question: five properties, yes or no"),
         ("parameters", "print every parameter with its value and meaning"),
     ):
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.add_argument("--tasks", default="all", help="all, or names between commas: " + ", ".join(TASKS))
-        command.add_argument("--preset", default="laptop", help="smoke, laptop (default), study or paper")
-        command.add_argument("--data", default="", help="folder in the official layouts; default: the embedded world")
-        command.add_argument("--runs", default="runs", help="where records are kept (default: runs)")
-        command.add_argument("--seeds", default="1", help="how many seeds, 0, 1, … (default: 1)")
-        if name in ("figures", "train"):
-            command.add_argument("--strategies", default="all", help="names between commas (default: all)")
-        if name in ("figures", "claims", "train"):
-            command.add_argument("--jobs", default="0", help="tasks trained at once (default: one per two cores' half)")
-            command.add_argument("--scheduler", default="", help="of a Dask cluster, tcp://…: train on its workers")
-            command.add_argument(
-                "--tensorboard", action="store_true", help="log live for TensorBoard, beside the records"
-            )
-        if name in ("figures", "claims"):
-            command.add_argument("--figures", default="figures", help="where pictures go (default: figures)")
-        group = command.add_argument_group(f"parameters of the run (a preset's values: {program} parameters)")
-        for field, kind in parameters().items():
-            if field not in SET_BY_OPTION:
-                told = known[field].replace("%", "%%")
-                group.add_argument(f"--{field}", default=None, metavar=kind.__name__, help=told)
+        _runs(command(name, text), name, program)
     text = "execute the lessons on bandits, which need no training, and build the gallery"
-    command = commands.add_parser("lessons", help=text, description=text, allow_abbrev=False)
-    command.add_argument("--figures", default="figures", help="where pictures go (default: figures)")
-    for name, default, text in (
-        ("status", "runs", "list what is recorded: progress, age, size, what was interrupted, is stale or broken"),
-        (
-            "clean",
-            "runs",
-            "remove the named folders of runs, or what was interrupted, is stale, broken or half-written (parts)",
-        ),
-        ("rerun", "reruns", "train again what a run's folder holds, into another folder of runs"),
-    ):
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.add_argument("--runs", default=default, help=f"where records are kept (default: {default})")
-        if name == "clean":
-            command.add_argument(
-                "what", nargs="*", help="vqa/laptop-s0-1a2b3c4d, one run in it, interrupted, stale, broken, parts"
-            )
-            command.add_argument("--yes", action="store_true", help="do not ask")
-        if name == "rerun":
-            command.add_argument("folder", help="of an experiment or of one run in it")
-    for name, text in (
-        ("predict", "write a student's answers to a split, in the form that the task's evaluation server takes"),
-        ("export", "write a student as a folder of its own: weights (safetensors), config.json, tokenizer"),
-    ):
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.add_argument("folder", help="of a finished run, RUNS/vqa/…/img, or an exported one")
-        command.add_argument("--out", required=True, help="file to write" if name == "predict" else "a new folder")
-        if name == "predict":
-            command.add_argument("--data", required=True, help="folder in the official layouts")
-            command.add_argument("--split", default="test", help="train, dev, test (default); VQA: also test2015, …")
-            command.add_argument("--batch", default="128", help="examples a forward (default: 128)")
+    _pictures(command("lessons", text))
+    told = "list what is recorded: progress, age, size, what was interrupted, is stale or broken"
+    _kept(command("status", told), "runs")
+    told = "remove the named folders of runs, or what was interrupted, is stale, broken or half-written (parts)"
+    clean = _kept(command("clean", told), "runs")
+    told = "vqa/laptop-s0-1a2b3c4d, one run in it, interrupted, stale, broken, parts"
+    clean.add_argument("what", nargs="*", help=told)
+    clean.add_argument("--yes", action="store_true", help="do not ask")
+    rerun = _kept(command("rerun", "train again what a run's folder holds, into another folder of runs"), "reruns")
+    rerun.add_argument("folder", help="of an experiment or of one run in it")
+    told = "write a student's answers to a split, in the form that the task's evaluation server takes"
+    predict = _student(command("predict", told), "file to write")
+    predict.add_argument("--data", required=True, help="folder in the official layouts")
+    predict.add_argument("--split", default="test", help="train, dev, test (default); VQA: also test2015, …")
+    predict.add_argument("--batch", default="128", help="examples a forward (default: 128)")
+    told = "write a student as a folder of its own: weights (safetensors), config.json, tokenizer"
+    _student(command("export", told), "a new folder")
     return parser
+
+
+def _timing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--runs", default="runs", help="where speed.json is kept (default: runs)")
+    for name, of in (("batch", "examples a forward (1; on a GPU 32)"), ("repeats", "repetitions (5; on a GPU 50)")):
+        command.add_argument(f"--{name}", default="0", help=of)
+    command.add_argument("--pixels", default="576", help="pixels a side, a multiple of 18 (default: 576)")
+
+
+def _runs(command: argparse.ArgumentParser, name: str, program: str) -> None:
+    """What asks for runs: which, and every parameter of theirs."""
+    command.add_argument("--tasks", default="all", help="all, or names between commas: " + ", ".join(TASKS))
+    command.add_argument("--preset", default="laptop", help="smoke, laptop (default), study or paper")
+    command.add_argument("--data", default="", help="folder in the official layouts; default: the embedded world")
+    command.add_argument("--runs", default="runs", help="where records are kept (default: runs)")
+    command.add_argument("--seeds", default="1", help="how many seeds, 0, 1, … (default: 1)")
+    if name in ("figures", "train"):
+        command.add_argument("--strategies", default="all", help="names between commas (default: all)")
+    if name in ("figures", "claims", "train"):
+        command.add_argument("--jobs", default="0", help="tasks trained at once (default: one per two cores' half)")
+        command.add_argument("--scheduler", default="", help="of a Dask cluster, tcp://…: train on its workers")
+        command.add_argument("--tensorboard", action="store_true", help="log live for TensorBoard, beside the records")
+    if name in ("figures", "claims"):
+        _pictures(command)
+    known = about()
+    group = command.add_argument_group(f"parameters of the run (a preset's values: {program} parameters)")
+    for field, kind in parameters().items():
+        if field not in SET_BY_OPTION:
+            group.add_argument(f"--{field}", metavar=kind.__name__, help=known[field].replace("%", "%%"))
+
+
+def _pictures(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--figures", default="figures", help="where pictures go (default: figures)")
+
+
+def _kept(command: argparse.ArgumentParser, default: str) -> argparse.ArgumentParser:
+    command.add_argument("--runs", default=default, help=f"where records are kept (default: {default})")
+    return command
+
+
+def _student(command: argparse.ArgumentParser, out: str) -> argparse.ArgumentParser:
+    command.add_argument("folder", help="of a finished run, RUNS/vqa/…/img, or an exported one")
+    command.add_argument("--out", required=True, help=out)
+    return command
 
 
 def checked(arguments: list[str]) -> list[str]:

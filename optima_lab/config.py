@@ -235,6 +235,13 @@ def _multiple(name: str, value: int, of: str, unit: int) -> str:
     return f"{name} must be a multiple of {of}={unit}, got {value}; {fits} would fit"
 
 
+def _dividing(steps: int, p: int) -> str:
+    """What to say of a P that does not divide the steps: which near it do."""
+    near = range(max(2, p - 1_000), min(steps, p + 1_000) + 1)  # all would take for ever to try
+    fitting = sorted([1, *(each for each in near if steps % each == 0)], key=lambda each: abs(each - p))
+    return f", or round_steps={' or '.join(map(str, sorted(fitting[:2])))}"
+
+
 def _check_together(config: Config) -> None:
     def must(holds: bool, text: str) -> None:
         if not holds:
@@ -244,11 +251,8 @@ def _check_together(config: Config) -> None:
     pixels, patch, steps, batch = config.data.image_size, model.patch_size, training.steps, training.batch_size
     p, pieces = distillation.round_steps, distillation.accumulate
     must(pixels % patch == 0, _multiple("image_size", pixels, "patch_size", patch))
-    near = range(max(1, p - 1_000), min(steps, p + 1_000) + 1)  # far values would take for ever to try
-    fitting = [1, *(each for each in near if each > 1 and steps % each == 0)] if steps % p else []
-    closest = sorted(sorted(fitting, key=lambda each: abs(each - p))[:2])
-    other = f", or round_steps={' or '.join(map(str, closest))}"
-    must(steps % p == 0, _multiple("steps", steps, "round_steps", p) + other)
+    if steps % p:  # not by `must`, which would look for values that fit every time
+        raise ConfigError(_multiple("steps", steps, "round_steps", p) + _dividing(steps, p))
     noise = distillation.noise_module
     must(noise == "none" or pieces == 1, f"accumulate must be 1 with noise_module={noise!r}, got {pieces}")
     must(pieces <= batch, f"accumulate must not exceed batch_size={batch}, got {pieces}")
