@@ -45,6 +45,8 @@ def parser_of_commands() -> argparse.ArgumentParser:
     _pictures(command("lessons", text))
     told = "list what is recorded: progress, age, size, what was interrupted, is stale or broken"
     _kept(command("status", told), "runs")
+    watch = _kept(command("watch", "show the newest run as it is trained, in a browser of this machine"), "runs")
+    watch.add_argument("--port", default="0", help="to listen on, at 127.0.0.1 (default: any that is free)")
     told = "remove the named folders of runs, or what was interrupted, is stale, broken or half-written (parts)"
     clean = _kept(command("clean", told), "runs")
     told = "vqa/laptop-s0-1a2b3c4d, one run in it, interrupted, stale, broken, parts"
@@ -109,7 +111,7 @@ def _student(command: argparse.ArgumentParser, out: str) -> argparse.ArgumentPar
 def checked(arguments: list[str]) -> list[str]:
     """Name the nearest option for one that does not exist; argparse would not."""
     options = "help yes tensorboard scheduler tasks seeds jobs runs figures strategies preset data batch repeats pixels"
-    known = [f"--{option}" for option in (*options.split(), "out", "split")]
+    known = [f"--{option}" for option in (*options.split(), "out", "split", "port")]
     known += [f"--{field}" for field in parameters() if field not in SET_BY_OPTION]
     for argument in arguments:
         name = argument.partition("=")[0]

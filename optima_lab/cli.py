@@ -184,6 +184,13 @@ def _status(options: dict[str, Any]) -> int:
     return 0
 
 
+def _watch(options: dict[str, Any]) -> int:
+    from optima_lab.widgets.watch import watch
+
+    watch(expand(options["runs"]), int(cast(int, options["port"], "port")))
+    return 0
+
+
 def _clean(options: dict[str, Any]) -> int:
     from optima_lab.experiments.manage import clean
 
@@ -234,6 +241,7 @@ COMMANDS = {
     "sizes": _sizes,
     "speed": _speed,
     "status": _status,
+    "watch": _watch,
     "clean": _clean,
     "rerun": _rerun,
     "predict": _predict,

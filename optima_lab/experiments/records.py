@@ -7,7 +7,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +113,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists() and not path.is_symlink():
         return []
-    lines = _text(path, "replace").split("\n")
+    return _records(path, _text(path, "replace").split("\n"))
+
+
+def _records(path: Path, lines: Sequence[str], first: int = 1) -> list[dict[str, Any]]:
     records = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first):
         if not line:
             continue
         try:
@@ -125,10 +128,32 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             check_line(record, path.stem)
             records.append(record)
         except (ValueError, RecursionError) as error:
-            if number == len(lines):  # no newline after it: never finished
+            if number == first + len(lines) - 1:  # no newline after it: never finished
                 break
             raise RecordError(f"{path}:{number} must be a JSON object: {error}") from None
     return records
+
+
+@dataclass
+class LineTail:
+    """The records of a .jsonl file that grows: `read` is `read_lines`, but only what came since is parsed."""
+
+    path: Path
+    offset: int = 0
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    def read(self) -> list[dict[str, Any]]:
+        """All whole lines so far. A file that became shorter was begun anew, and is read again."""
+        if not self.path.is_file() or self.path.is_symlink() or self.path.stat().st_size < self.offset:
+            self.offset, self.records = 0, []
+            return read_lines(self.path)
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            new, newline, _ = file.read().rpartition(b"\n")
+        lines = new.decode("utf-8", "replace").split("\n") if newline else []
+        self.records = [*self.records, *_records(self.path, [*lines, ""], len(self.records) + 1)]
+        self.offset += len(new) + len(newline)
+        return self.records
 
 
 def read_rounds(experiments: Sequence[RecordFolder]) -> pd.DataFrame:

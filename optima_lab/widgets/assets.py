@@ -89,9 +89,12 @@ def readable(value: Any) -> Any:  # JSON of any shape: a type of its own would s
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def page(title: str, widget: str, about: Mapping[str, Any], data: bytes, home: str = "") -> str:
-    """A whole HTML page with one widget: script, look and data inside, nothing asked of a network."""
-    known = {"title": readable(title), "home": home, "data": b64encode(data).decode()}
+def page(title: str, widget: str, about: Mapping[str, Any], data: bytes, home: str = "", poll: float = 0.0) -> str:
+    """A whole HTML page with one widget: script, look and data inside, nothing asked of a network.
+
+    poll: seconds after which the page asks the server it came from for newer data (`widgets.watch`); 0: it has none.
+    """
+    known = {"title": readable(title), "home": home, "data": b64encode(data).decode(), "poll": poll}
     inside = {"about": plain(about), "script": script(widget)}
     safe = {name: Markup(_inside_script(text)) for name, text in inside.items()}
     return pages.render("widget.html", look=Markup(stylesheet()), **known, **safe)

@@ -3,7 +3,7 @@
 Everything comes from the records (`experiments.records`); what is missing, unfinished or damaged is said in `notes`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +23,8 @@ NO_ARM = 255  # in the array of arms: nothing was distilled layer by layer
 RATIOS = ("ratio_kl", "ratio_hidden", "ratio_attention")
 LOSSES = ("probe_train", "probe_kl", "probe_hidden", "probe_attention")
 Arrays = Mapping[str, np.ndarray]
+ReadLines = Callable[[Path], list[dict[str, Any]]]
+ReadTrack = Callable[[RecordFolder, Path], "RunTrace"]
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,16 @@ def _config(about: Mapping[str, Any]) -> Mapping[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def tracks(experiments: Sequence[RecordFolder]) -> tuple[list[RunTrace], list[str]]:
+def tracks(experiments: Sequence[RecordFolder], read: ReadTrack | None = None) -> tuple[list[RunTrace], list[str]]:
     """Every run that has a round, in the order of figures; and a line for each run that cannot be shown.
 
-    Raises RecordError where no run has one, saying why.
+    `read` reads one run (`read_track`). Raises RecordError where no run has a round, saying why.
     """
     found, sources, problems = [], [], []
     for each in experiments:
         for name in each.only:
             try:
-                found.append(_track(each, each.folder / name))
+                found.append((read or read_track)(each, each.folder / name))
                 sources.append(each)
             except RecordError as error:
                 problems.append(str(error))
@@ -113,12 +115,13 @@ def _named(found: Sequence[RunTrace]) -> list[RunTrace]:
     return named
 
 
-def _track(source: RecordFolder, folder: Path) -> RunTrace:
+def read_track(source: RecordFolder, folder: Path, lines: ReadLines = read_lines) -> RunTrace:
+    """The run in a folder of an experiment, its rounds read by `lines`. Raises RecordError where it has none."""
     if folder.is_symlink() or not (folder / "run.json").exists():
         raise RecordError(f"no such run: {folder} has no run.json of its own")
     about = check_run(read_json(folder / "run.json"), folder / "run.json")
     path = folder / "rounds.jsonl"
-    rows = read_lines(path)
+    rows = lines(path)
     if not rows:
         raise RecordError(f"{about['strategy']}: no round is recorded yet in {path}")
     try:

@@ -433,12 +433,14 @@ function mount(el, about, view, host = null) {
   });
 }
 
-function player(root, about, tracks, host) {
+function player(root, about, recorded, host) {
+  let tracks = recorded;
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
   const shown = [host?.get("left") ?? about.shown[0], host?.get("right") ?? about.shown[1]];
   const longer = () => shown.filter((n) => n >= 0).map((n) => tracks[n]).reduce((a, b) => (b.count > a.count ? b : a));
   const longest = () => longer().count;
-  const state = { i: host?.get("round") ?? 0, playing: false, speed: calm.matches ? 1 : 10, at: 0, frame: 0 };
+  const asked = host?.get("round") ?? 0;
+  const state = { i: about.live ? Infinity : asked, asked, playing: false, speed: calm.matches ? 1 : 10, at: 0, frame: 0 };
   const said = announcer();
   const tip = h("div", { class: "ol-tip", hidden: true });
   const slider = h("input", { type: "range", min: 0, step: 1, "aria-label": "round", oninput: () => seek(Number(slider.value)) });
@@ -458,6 +460,7 @@ function player(root, about, tracks, host) {
   };
   const keep = () => {
     if (!host || host.get("round") === state.i) return;
+    state.asked = state.i;
     host.set("round", state.i);
     host.save();
   };
@@ -491,13 +494,16 @@ function player(root, about, tracks, host) {
     while (i > 0 && i < longest() && !shown.some((n) => differs(n, i))) i += way;
     seek(i);
   };
+  const spread = () => {
+    for (const [n, side] of sides.entries()) if (shown[n] >= 0) side.choose(tracks[shown[n]], longer().round);
+    slider.max = longest() - 1;
+  };
   const choose = (n, value) => {
     shown[n] = Number(value);
     if (n && shown[1] < 0) sides[0].bar.append(pick[1].node);
     else if (n) sides[1].bar.prepend(pick[1].node);
     sides[n].node.hidden = shown[n] < 0;
-    for (const [m, side] of sides.entries()) if (shown[m] >= 0) side.choose(tracks[shown[m]], longer().round);
-    slider.max = longest() - 1;
+    spread();
     if (host && host.get(n ? "right" : "left") !== shown[n]) {
       host.set(n ? "right" : "left", shown[n]);
       host.save();
@@ -541,20 +547,45 @@ function player(root, about, tracks, host) {
         pick[n].select.value = String(value);
       }
     });
-    if (host.get("round") !== state.i && !state.playing) seek(host.get("round"), true);
+    if (host.get("round") !== state.asked && !state.playing) seek(host.get("round"), true);
+    state.asked = host.get("round");
   };
   host?.listen(outside);
   for (const n of [0, 1]) choose(n, shown[n]);
   seek(state.i, true);
-  return () => {
+  const stop = () => {
     cancelAnimationFrame(state.frame);
     for (const side of sides) side.stop();
     freeKeys();
     host?.silence(outside);
   };
+  /** The same runs with more rounds; whoever looks at the last one goes on looking at the last. False: other runs. */
+  const grow = (later) => {
+    if (later.length !== tracks.length || later.some((track, n) => track.name !== tracks[n].name)) return false;
+    const atEnd = state.i >= longest() - 1;
+    tracks = later;
+    spread();
+    seek(atEnd && !state.playing ? longest() - 1 : state.i, true);
+    return true;
+  };
+  return Object.assign(stop, { grow });
 }
 
-export { mount };
+/** The replay of a record that grows: `show` draws what is known now. Returns how to show and how to end it. */
+function growing(el, host = null) {
+  let ended = null;
+  return {
+    show(about, view) {
+      const tracks = about.message ? [] : openTracks(about, view);
+      if (tracks.length && ended?.grow?.(tracks)) return;
+      ended?.();
+      ended = mount(el, about, view, host);
+    },
+    end: () => ended?.(),
+  };
+}
+
+export { growing, mount };
 
 export default {
   render({ model, el }) {
@@ -566,6 +597,13 @@ export default {
       listen: (action) => model.on(names, action),
       silence: (action) => model.off(names, action),
     };
-    return mount(el, model.get("about"), model.get("data"), host);
+    const whole = growing(el, host);
+    const show = () => whole.show(model.get("about"), model.get("data"));
+    model.on("change:about", show);
+    show();
+    return () => {
+      model.off("change:about", show);
+      whole.end();
+    };
   },
 };

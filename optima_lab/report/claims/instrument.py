@@ -226,5 +226,6 @@ def _room(task: str, scores: Scores, half: float) -> Finding:
 def _room_on_tasks(arms: Mapping[str, Finding]) -> Finding:
     given = sum(finding.holds is True for finding in arms.values())
     open_tasks = sum(finding.holds is None for finding in arms.values())
-    holds = True if given >= ROOM_TASKS else None if given + open_tasks >= ROOM_TASKS else False
-    return Finding("e", "all", f"room to win on {given} tasks (at least {ROOM_TASKS})", holds)
+    unasked = max(0, ROOM_TASKS - len(arms))  # tasks that nothing was asked of may have room as well
+    holds = True if given >= ROOM_TASKS else None if given + open_tasks + unasked >= ROOM_TASKS else False
+    return Finding("e", "all", f"room to win on {given} of {len(arms)} tasks (at least {ROOM_TASKS})", holds)

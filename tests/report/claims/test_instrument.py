@@ -110,6 +110,8 @@ def test_e_wants_room_on_two_tasks() -> None:
     narrow = pd.concat([runs("vqa"), runs("nlvr2", spread=0.7)])  # ± 1.739: 2.6 half-widths
     assert find("e", findings(narrow, marks, {"vqa": VQA, "nlvr2": VQA}), "nlvr2").holds is False
     assert find("e", findings(narrow, marks, {"vqa": VQA, "nlvr2": VQA}), "all").holds is False
+    alone = find("e", findings(both[both["task"] == "vqa"], marks, {"vqa": VQA}), "all")
+    assert alone.holds is None and "on 1 of 1 tasks" in alone.text, "another task was not asked"
 
 
 def test_what_is_missing_is_said() -> None:
