@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from optima_lab.experiments.run import open_experiments, run
     from optima_lab.presets import preset
     from optima_lab.report.compare import compare
+    from optima_lab.widgets.contest import be_the_bandit
     from optima_lab.widgets.live import live
     from optima_lab.widgets.replay import replay
 
@@ -24,10 +25,22 @@ _LAZY = {
     "run": "optima_lab.experiments.run",
     "open_experiments": "optima_lab.experiments.run",
     "compare": "optima_lab.report.compare",
+    "be_the_bandit": "optima_lab.widgets.contest",
     "live": "optima_lab.widgets.live",
     "replay": "optima_lab.widgets.replay",
 }
-__all__ = ["Layers", "Optima", "__version__", "compare", "live", "open_experiments", "preset", "replay", "run"]
+__all__ = [
+    "Layers",
+    "Optima",
+    "__version__",
+    "be_the_bandit",
+    "compare",
+    "live",
+    "open_experiments",
+    "preset",
+    "replay",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from optima_lab.config import TASKS
 
 DAGGER = "†"  # after the name of a strategy whose student was stopped
 INK, FAINT = "#1a1a1a", "#5f5f5f"  # text and lines; small print
+YOU = "You"  # a person among strategies
 OTHER = "#444444"  # strategies that have no colour of their own
 
 

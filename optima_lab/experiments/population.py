@@ -79,9 +79,7 @@ def train_population(
     learns from its part of every batch, the first one writes.
     """
     shop = TeacherCache(config, locate(config, runs))
-    small, large = student_config(config, shop.vocabulary), coca_config(config, "teacher", shop.vocabulary)
-    require_same_tokens(small, large, config)
-    base = shop.pretrained("base")
+    require_comparable(config, shop)
     teacher, facts = shop.teacher()
     facts |= shop.baselines()
     if assistant is not None:
@@ -89,15 +87,12 @@ def train_population(
     first = parallel.rank() == 0
     if first:
         write_json(folder / "experiment.json", {**_about(config, shop), **facts})
-    models = [new_student(config, base, shop.data, stream_seed(config, "head")) for _ in strategies]
-    task = CoCaDistillation(config, teacher, models[0], shop.data)
-    shapes = [task.shapes(model) for model in (models[0], teacher)]
-    students = [make_student(config, each, model, *shapes) for each, model in zip(strategies, models, strict=True)]
+    task, models, students = make_students(config, shop, teacher, strategies)
     keeper = Checkpointer(folder / f"resume-{content_hash(*sorted(s.id for s in strategies))}.pt", code_fingerprint())
     done = _restore(keeper, folder, students)
     parallel.barrier()  # until everyone knows where to go on: the first now cuts the records there
     with shop.stages.stage("students"), ExitStack() as stack:
-        abouts = [(folder / s.id, _run_about(config, s)) for s in strategies] if first else []
+        abouts = [(folder / s.id, run_about(config, s)) for s in strategies] if first else []
         writers = [stack.enter_context(Writer(place, about, done)) for place, about in abouts]
         _train(config, task, students, models, writers, keeper, done)
     if first:
@@ -111,6 +106,24 @@ def train_population(
         keeper.drop()
         _drop_finished(folder)
     parallel.barrier()
+
+
+def require_comparable(config: Config, cache: TeacherCache) -> None:
+    """Refuse a student and a teacher whose layers have unlike numbers of positions, before either is made."""
+    small, large = student_config(config, cache.vocabulary), coca_config(config, "teacher", cache.vocabulary)
+    require_same_tokens(small, large, config)
+
+
+def make_students(
+    config: Config, cache: TeacherCache, teacher: TaskModel, strategies: Sequence[Strategy]
+) -> tuple[CoCaDistillation, list[TaskModel], list[Student]]:
+    """What students learn from, and for each strategy a model and its student; all start alike."""
+    base = cache.pretrained("base")
+    models = [new_student(config, base, cache.data, stream_seed(config, "head")) for _ in strategies]
+    task = CoCaDistillation(config, teacher, models[0], cache.data)
+    shapes = [task.shapes(model) for model in (models[0], teacher)]
+    students = [make_student(config, each, model, *shapes) for each, model in zip(strategies, models, strict=True)]
+    return task, models, students
 
 
 def _restore(keeper: Checkpointer, folder: Path, students: Sequence[Student]) -> int:
@@ -221,7 +234,8 @@ def _about(config: Config, shop: TeacherCache) -> dict[str, Any]:
     }
 
 
-def _run_about(config: Config, strategy: Strategy) -> dict[str, Any]:
+def run_about(config: Config, strategy: Strategy) -> dict[str, Any]:
+    """What run.json says of a strategy's run."""
     own = strategy.configure(config)
     about = {
         "strategy": strategy.name,

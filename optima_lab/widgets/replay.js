@@ -77,6 +77,10 @@ function reason(track, i) {
   if (track.policy === "random" || !track.draws) return "Every arm had the same chance.";
   const draws = row(track.draws, i, K);
   const winner = best(draws);
+  if (winner !== track.arm[i]) {
+    const how = track.strategy === "You" ? "You chose it" : "Chance chose it";
+    return `${how}; the highest of the draws was that of ${track.arms[winner].label} (${say(draws[winner])}).`;
+  }
   const second = best(draws.map((value, k) => (k === winner ? NaN : value)));
   const word = track.deviation ? "draw r̂" : "index";
   const text = `Its ${word} = ${say(draws[winner])} is the highest, before ${track.arms[second].label} (${say(draws[second])})`;
