@@ -86,6 +86,9 @@ def _runs(command: argparse.ArgumentParser, name: str, program: str) -> None:
         command.add_argument("--tensorboard", action="store_true", help="log live for TensorBoard, beside the records")
     if name in ("figures", "claims"):
         _pictures(command)
+    if name == "claims":
+        told = "names between commas, main among them, of optima_lab/experiments/plans.py (default: all)"
+        command.add_argument("--populations", default="", help=told)
     known = about()
     group = command.add_argument_group(f"parameters of the run (a preset's values: {program} parameters)")
     for field, kind in parameters().items():
@@ -111,7 +114,7 @@ def _student(command: argparse.ArgumentParser, out: str) -> argparse.ArgumentPar
 def checked(arguments: list[str]) -> list[str]:
     """Name the nearest option for one that does not exist; argparse would not."""
     options = "help yes tensorboard scheduler tasks seeds jobs runs figures strategies preset data batch repeats pixels"
-    known = [f"--{option}" for option in (*options.split(), "out", "split", "port")]
+    known = [f"--{option}" for option in (*options.split(), "out", "split", "port", "populations")]
     known += [f"--{field}" for field in parameters() if field not in SET_BY_OPTION]
     for argument in arguments:
         name = argument.partition("=")[0]

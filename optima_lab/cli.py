@@ -115,7 +115,7 @@ def _claims(options: dict[str, Any]) -> int:
     plan = _plan(options)
     require([*BY_TASK, *OVER_TASKS])
     _join()
-    return run_claims(plan, gallery(expand(options["figures"]), plan))
+    return run_claims(plan, gallery(expand(options["figures"]), plan), options["populations"])
 
 
 def _lessons(options: dict[str, Any]) -> int:

@@ -70,6 +70,16 @@ def populations(name: str) -> tuple[PopulationSpec, ...]:
     )
 
 
+def some_populations(name: str, names: str = "") -> tuple[PopulationSpec, ...]:
+    """Those of `names` between commas, in their order; '': all. Raises ConfigError for an unknown one."""
+    known = {population.name: population for population in populations(name)}
+    wanted = [part.strip() for part in names.split(",")] if names.strip() else list(known)
+    for one in wanted:
+        if one not in known:
+            raise ConfigError(f"populations must be of {', '.join(known)}, got {one!r}{nearest(one, list(known))}")
+    return tuple(known[one] for one in wanted)
+
+
 def _by_need(one: Mapping[str, str], small: str) -> tuple[PopulationSpec, ...]:
     """The same of `study`, with seeds where they are needed: `arms` and `ablations` join `main` when read."""
     arms = [name for name in default_strategies() if name not in COMPARED]
@@ -101,11 +111,7 @@ def gather(
 
     Raises ConfigError for an unknown population, task or change.
     """
-    known = {population.name: population for population in populations(name)}
-    wanted = [part.strip() for part in names.split(",")] if names.strip() else list(known)
-    for one in wanted:
-        if one not in known:
-            raise ConfigError(f"populations must be of {', '.join(known)}, got {one!r}{nearest(one, list(known))}")
+    known = {population.name: population for population in some_populations(name, names)}
     chosen = list(TASKS) if tasks.strip() == "all" else [part.strip() for part in tasks.split(",")]
     given: dict[str, Any] = {**parse_changes(changes)}
     found = {
@@ -122,7 +128,7 @@ def gather(
                 **{**given, **known[one].changes},
             )
         ]
-        for one in wanted
+        for one in known
     }
     return _joined(found, known)
 

@@ -10,7 +10,7 @@ from optima_lab.bandits.arms import LABELS
 from optima_lab.config import TASKS
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.errors import ConfigError
-from optima_lab.experiments.plans import PopulationSpec, gather, main_strategies, populations
+from optima_lab.experiments.plans import PopulationSpec, gather, main_strategies, populations, some_populations
 from optima_lab.experiments.run import Experiment, configurations
 from optima_lab.presets import preset
 from optima_lab.report import statistics
@@ -91,3 +91,10 @@ def test_strategies_of_one_configuration_are_read_together(monkeypatch: pytest.M
     assert [len(e.only) for e in main] == [len(main_strategies("study"))] * 2 + [len(LABELS) + 4] + [5]
     assert [len(e.only) for e in found["tiny6"]] == [3, 3]
     assert {len(e.only) for e in gather("vqa", "study", 4, names="main")["main"]} == {5}
+
+
+def test_some_populations_are_asked_for_by_name() -> None:
+    assert [each.name for each in some_populations("study", "arms, main")] == ["arms", "main"]
+    assert some_populations("smoke") == populations("smoke")
+    with pytest.raises(ConfigError, match="did you mean 'main'"):
+        some_populations("study", "mian")

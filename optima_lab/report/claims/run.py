@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from optima_lab.errors import ConfigError
-from optima_lab.experiments.plans import PopulationSpec, populations
+from optima_lab.experiments.plans import PopulationSpec, some_populations
 from optima_lab.experiments.run import configurations
 from optima_lab.experiments.sweep import Sweep, train_together
 from optima_lab.files import expand
@@ -27,12 +27,15 @@ OVER_TASKS = ("06_tables.ipynb", "07_claims.ipynb", "09_when_does_it_pay.ipynb")
 ROOM = "claims"  # of the notebooks over all tasks, below the figures
 
 
-def run_claims(plan: Mapping[str, Any], figures: Path) -> int:
+def run_claims(plan: Mapping[str, Any], figures: Path, names: str = "") -> int:
     """Do all of it for a plan (the arguments of `Sweep`); the exit code is 1 if any part failed.
 
+    names: populations between commas, 'main' among them, where not all claims are to be judged ('').
     Raises ConfigError where a population cannot be: a size, P or setting that does not fit the plan's own changes.
     """
-    wanted = populations(plan["preset"])
+    wanted = some_populations(plan["preset"], names)
+    if "main" not in (population.name for population in wanted):
+        raise ConfigError(f"populations must have main among them, got {names!r}; the others are compared with it")
     _check(plan, wanted)
     sweeps = _train(plan, wanted)
     main = sweeps["main"]
