@@ -89,6 +89,10 @@ def holds(text: str, objects: list[Object]) -> bool:
         return all(those) if match[1] == "every" else not any(those)
     if match := re.fullmatch(r"some (\w+) is not (\w+)", text):
         return any(shape == match[1] and colour != match[2] for shape, colour in objects)
+    if match := re.fullmatch(r"the (.+) is (an? )?(\w+)", text):
+        return means(match[3], objects[the(objects, match[1])])
+    if match := re.fullmatch(r"there is (an?|something) (\w+)", text):
+        return any(means(match[2], thing) for thing in objects)
     match = re.fullmatch(r"there is an? (\w+) (\w+)", text)
     assert match, text
     return (match[2], match[1]) in objects
@@ -107,6 +111,13 @@ def told(text: str, left: list[Object], right: list[Object]) -> bool:
     if match := re.fullmatch(r"a (\w+) (\w+) in (both pictures|either picture)", text):
         found = [(match[2], match[1]) in side for side in (left, right)]
         return all(found) if match[3] == "both pictures" else any(found)
+    if match := re.fullmatch(
+        r"(an?|something) (\w+) (on the left|on the right|in both pictures|in either picture)", text
+    ):
+        found = [any(means(match[2], thing) for thing in side) for side in (left, right)]
+        return {"left": found[0], "right": found[1], "pictures": all(found), "picture": any(found)}[
+            match[3].split()[-1]
+        ]
     return holds(text, every)
 
 

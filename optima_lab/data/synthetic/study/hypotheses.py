@@ -10,7 +10,7 @@ from itertools import permutations
 from optima_lab.data.synthetic.grammar import Form, Said, Truth, a, fits, some
 from optima_lab.data.synthetic.scene import Object, Scene
 from optima_lab.data.synthetic.statements import LABEL
-from optima_lab.data.synthetic.study.questions import ATTRIBUTES, named
+from optima_lab.data.synthetic.study.questions import ATTRIBUTES, OPPOSITE, named, one
 from optima_lab.data.synthetic.study.scenes import COLOURS, SHAPES
 
 NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
@@ -43,6 +43,31 @@ def both(one: Truth, other: Truth) -> Truth:
     if False in (one, other):
         return False
     return None if None in (one, other) else True
+
+
+def present_hypotheses(scene: Scene) -> Iterator[Said]:
+    """A star, something red, or none."""
+    for attribute, values in ATTRIBUTES.items():
+        for value in values:
+            truth = some(fits(thing, **{attribute: value}) for thing in scene.things)
+            yield _hypothesis(f"there is {something(attribute, value)}", truth)
+
+
+def the_hypotheses(scene: Scene) -> Iterator[Said]:
+    """The star is red, the red one is a star: where one is seen, and nothing hidden could be another."""
+    for attribute, values in ATTRIBUTES.items():
+        for value in values:
+            could_be = [thing for thing in scene.things if fits(thing, **{attribute: value}) is not False]
+            if len(could_be) == 1 and fits(could_be[0], **{attribute: value}):
+                for other in ATTRIBUTES[OPPOSITE[attribute]]:
+                    truth = fits(could_be[0], **{OPPOSITE[attribute]: other})
+                    said = a(other) if attribute == "colour" else other
+                    yield _hypothesis(f"the {one(attribute, value)} is {said}", truth)
+
+
+def something(attribute: str, value: str) -> str:
+    """'a star' or 'something red'."""
+    return a(value) if attribute == "shape" else f"something {value}"
 
 
 def number_hypotheses(scene: Scene) -> Iterator[Said]:
@@ -92,9 +117,11 @@ def pair_hypotheses(scene: Scene) -> Iterator[Said]:
 
 
 def hypotheses(depth: float) -> tuple[Form, ...]:
-    """All forms; `depth` weighs those over all objects."""
+    """All forms; `depth` weighs those over all objects. What is told from one object weighs most, as in VQA."""
     return (
-        Form("pair", 3, pair_hypotheses),
+        Form("the", 5, the_hypotheses),
+        Form("present", 2, present_hypotheses),
+        Form("pair", 1, pair_hypotheses),
         Form("number", 1, number_hypotheses),
         Form("every", 0.5 * depth, every_hypotheses),
         Form("compare", 0.5 * depth, compare_hypotheses),

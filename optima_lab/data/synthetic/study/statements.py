@@ -9,7 +9,7 @@ from itertools import permutations
 
 from optima_lab.data.synthetic.grammar import Form, Said
 from optima_lab.data.synthetic.scene import Scene
-from optima_lab.data.synthetic.study.hypotheses import NUMBERS
+from optima_lab.data.synthetic.study.hypotheses import NUMBERS, something
 from optima_lab.data.synthetic.study.questions import ATTRIBUTES, count, named
 from optima_lab.data.synthetic.study.scenes import COLOURS
 
@@ -20,6 +20,18 @@ def _statement(text: str, truth: bool) -> Said:
 
 def _shown(left: Scene, right: Scene, attribute: str) -> list[str]:
     return list(dict.fromkeys(getattr(thing, attribute) for thing in (*left.things, *right.things)))
+
+
+def present_statements(left: Scene, right: Scene) -> Iterator[Said]:
+    """A star (or something red) on one side, in both pictures, or in either."""
+    for attribute, values in ATTRIBUTES.items():
+        for value in values:
+            shown = [count(scene.things, attribute, value) > 0 for scene in (left, right)]
+            what = something(attribute, value)
+            yield _statement(f"{what} on the left", shown[0])
+            yield _statement(f"{what} on the right", shown[1])
+            yield _statement(f"{what} in both pictures", all(shown))
+            yield _statement(f"{what} in either picture", any(shown))
 
 
 def total_statements(left: Scene, right: Scene) -> Iterator[Said]:
@@ -77,9 +89,10 @@ def both_statements(left: Scene, right: Scene) -> Iterator[Said]:
 
 
 def statements(depth: float) -> tuple[Form, ...]:
-    """All forms; `depth` weighs comparing and checking all."""
+    """All forms; `depth` weighs comparing and checking all. What one word of one object decides weighs most."""
     return (
-        Form("both", 3, both_statements),
+        Form("present", 6, present_statements),
+        Form("both", 1, both_statements),
         Form("total", 1, total_statements),
         Form("side", 1, side_statements),
         Form("across", 0.5 * depth, across_statements),
