@@ -19,7 +19,7 @@ _LEAD = 2  # how far an answer to a sentence may get ahead of the rarest one
 GRAMMARS = ("glyphs", "study")
 _OF_GRAMMAR = {"grammar": "glyphs", "depth": 1.0}  # a manifest has them where they differ
 _VERSION = 6  # of what a seed means: raise it when the same seed would write other bytes
-_REVISION = {"study": 2}  # the same of one grammar, where the random streams of all others stay as they are
+_REVISION = 2  # the same of the study world at another depth than 1, whose bytes are older
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class World:
 
     def manifest(self) -> dict[str, int | float | str]:
         """All that decides its bytes."""
-        own = {"revision": _REVISION[self.grammar]} if self.grammar in _REVISION else {}
+        own = {"revision": _REVISION} if self.grammar == "study" and self.depth != 1.0 else {}
         return {"version": _VERSION, **own, **{n: v for n, v in asdict(self).items() if v != _OF_GRAMMAR.get(n)}}
 
     def scenes(self, split: str) -> int:

@@ -89,12 +89,16 @@ def both_statements(left: Scene, right: Scene) -> Iterator[Said]:
 
 
 def statements(depth: float) -> tuple[Form, ...]:
-    """All forms; `depth` weighs comparing and checking all. What one word of one object decides weighs most."""
+    """All forms; `depth` weighs those of two attributes, counting and comparing, and below 1 also asks about one word.
+
+    Without these, teachers of this size stay at chance.
+    """
+    simple = max(0.0, 1 - depth)
     return (
-        Form("present", 6, present_statements),
-        Form("both", 1, both_statements),
-        Form("total", 1, total_statements),
-        Form("side", 1, side_statements),
+        Form("present", 12 * simple, present_statements),
+        Form("both", 3 * depth, both_statements),
+        Form("total", depth, total_statements),
+        Form("side", depth, side_statements),
         Form("across", 0.5 * depth, across_statements),
         Form("every", 0.5 * depth, every_statements),
     )

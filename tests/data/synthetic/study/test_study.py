@@ -18,8 +18,9 @@ from optima_lab.data.synthetic.write import grammar_of, write_world
 
 WORLD = World(scenes_train=250, scenes_dev=250, scenes_test=10, grammar="study")
 TINY = World(scenes_train=12, scenes_dev=6, scenes_test=6, picture_px=24, grammar="study")
-GRAMMAR = grammar_of(WORLD)
+GRAMMAR, SIMPLER = grammar_of(WORLD), grammar_of(World(grammar="study", depth=0.5))
 FORMS = {"vqa": GRAMMAR.vqa, "snli_ve": GRAMMAR.snli_ve, "nlvr2": GRAMMAR.nlvr2}
+FORMS |= {"simpler snli_ve": SIMPLER.snli_ve, "simpler nlvr2": SIMPLER.nlvr2}
 DRAW = {"vqa": GRAMMAR.vqa_scene, "snli_ve": GRAMMAR.snli_ve_scene, "nlvr2": GRAMMAR.nlvr2_pair}
 
 
@@ -43,7 +44,7 @@ def test_hypotheses_are_open_where_what_is_hidden_decides(seed: int) -> None:
     worlds = brute_force.ways(objects(scene))
     assert len(worlds) > 1
     worlds = worlds if len(worlds) <= 200 else Random(seed).sample(worlds, 200)
-    for form in GRAMMAR.snli_ve:
+    for form in SIMPLER.snli_ve:
         for sentence in form.about(scene):
             truths = {brute_force.holds(sentence.text, world) for world in worlds}
             if sentence.answer != "neutral":
@@ -55,7 +56,7 @@ def test_hypotheses_are_open_where_what_is_hidden_decides(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_statements_hold_where_trying_all_objects_says_so(seed: int) -> None:
     left, right = GRAMMAR.nlvr2_pair(Random(seed))
-    for form in GRAMMAR.nlvr2:
+    for form in SIMPLER.nlvr2:
         for sentence in form.about(left, right):
             found = brute_force.told(sentence.text, objects(left), objects(right))
             assert sentence.answer == str(found), (sentence.text, left, right)
@@ -94,8 +95,9 @@ def true(text: str, seen: list[brute_force.Object]) -> bool:
     return True
 
 
-def sentences(task: str, split: str) -> list[tuple[str, Said]]:
-    return [pair for _, said in said_about(WORLD, task, split, FORMS[task], DRAW[task]) for pair in said]
+def sentences(name: str, split: str) -> list[tuple[str, Said]]:
+    task = name.split()[-1]
+    return [pair for _, said in said_about(WORLD, task, split, FORMS[name], DRAW[task]) for pair in said]
 
 
 @pytest.mark.parametrize("task", FORMS)
@@ -144,6 +146,15 @@ def test_depth_weighs_questions_of_several_steps_and_above_one_asks_more_kinds()
     assert few["partner"] + 0.05 < usual["partner"]
     assert set(few) == set(usual) == {"attribute", "count", "most", "partner"}
     assert {"compare", "every", "same", "either", "partner count"} <= set(many)
+
+
+def test_below_one_depth_also_asks_about_one_attribute() -> None:
+    """At 1 the bytes are those of before there were such sentences."""
+    for forms, simpler in ((GRAMMAR.snli_ve, SIMPLER.snli_ve), (GRAMMAR.nlvr2, SIMPLER.nlvr2)):
+        usual, more = ({form.kind: form.weight for form in each if form.weight} for each in (forms, simpler))
+        assert "present" in more and "present" not in usual and set(usual) < set(more)
+    assert "revision" not in World(grammar="study").manifest() and "revision" not in World().manifest()
+    assert World(grammar="study", depth=0.5).manifest()["revision"] == 2
 
 
 def test_a_common_answer_does_not_lead() -> None:
