@@ -11,12 +11,16 @@ What is measured, in one run, in Debian's chromium without a GPU at 1280 × 720:
 - the playground while a slider moves, every frame a new simulation, on its offline page;
 - from the cell's end (the kernel is idle again) to the replay's first picture, on a page where no widget was before;
   beside it ipywidgets' slider, which waits for JupyterLab's widget manager, too (negative: drawn before the end);
-- a record of 100,000 rounds: until it is drawn, and playing.
+- a record of 100,000 rounds: until it is drawn, and playing;
+- the live view: frames while two runs grow, updates a second, and the share of the time that reading them takes.
 """
 
+import json
 import shutil
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,12 +32,18 @@ import numpy as np
 from playwright.sync_api import Error
 
 from optima_lab.widgets import assets as widgets
-from optima_lab.widgets import playground, recording, replay
-from tests import browser, lab, played
+from optima_lab.widgets import playground, recording, replay, watch
+from optima_lab.widgets.live import Live
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the real browser and JupyterLab of the tests
+import browser
+import lab
+import played
 
 FRAME_MILLISECONDS = 1000 / 40
 FIRST_MILLISECONDS = 1000
 ROUNDS = 1000
+LIVE_ROUNDS = 528  # of a run at the preset `study`
 SECONDS = 4  # of frames
 STEPS = 15  # of plt.show
 OPENINGS = 3  # of a page with a first widget
@@ -189,6 +199,47 @@ def on_pages(chromium: Any, folder: Path) -> None:
         playing(page, "100,000 rounds, playing", "5000")
 
 
+def live_view(chromium: Any, folder: Path) -> None:
+    """Frames while two runs of `LIVE_ROUNDS` rounds grow by two rounds a second, and what looking at them takes."""
+    place = played.write(folder / "live", "OPTIMA", "Random", rounds=LIVE_ROUNDS, done=False)
+    waiting = {run: played.lines(run) for run in (place / "optima", place / "random")}
+    for run, rows in waiting.items():
+        played.rewrite(run, rows[: LIVE_ROUNDS // 2])
+        del rows[: LIVE_ROUNDS // 2]
+    spent: list[float] = []
+    view = Live(folder / "live")
+    server = watch.WatchServer(view)
+    look = view.refresh
+    view.refresh = lambda: (begun := time.thread_time(), look(), spent.append(time.thread_time() - begun))[1]
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    with browser.watched(chromium) as page:
+        page.goto(server.address)
+        page.wait_for_selector(".ol canvas")
+        ended = threading.Event()
+        grower = threading.Thread(target=_grow, args=(waiting, ended))
+        grower.start()
+        begun, looks = time.perf_counter(), view.looks
+        times = [frame for _ in range(3) for frame in browser.wait(page, "live: frames", FRAMES, SECONDS)[0]]
+        wall, seen = time.perf_counter() - begun, view.looks - looks
+        ended.set()
+        grower.join()
+    server.idle = 0.0
+    thread.join()
+    line(f"live view, {LIVE_ROUNDS:,} rounds, two runs, growing", times, FRAME_MILLISECONDS)
+    share, rate = 100 * sum(spent) / wall, seen / wall
+    good = "yes" if share <= 3 and rate >= 1 else "NO"
+    print(f"live view: {rate:.1f} updates a second take {share:.1f} % of it  wanted at least 1, at most 3 %: {good}")
+
+
+def _grow(waiting: dict[Path, list[played.Row]], ended: threading.Event) -> None:
+    """A round more in every file, twice a second."""
+    while not ended.wait(0.5):
+        for run, rows in waiting.items():
+            with (run / "rounds.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(rows.pop(0)) + "\n")
+
+
 def long_track(rounds: int) -> recording.RunTrace:
     """A record with all arrays, of random numbers."""
     generator = np.random.default_rng(0)
@@ -209,6 +260,7 @@ def main() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder, browser.chromium() as chromium:
             on_pages(chromium, Path(folder))
+            live_view(chromium, Path(folder))
             in_jupyterlab(chromium, Path(folder))
     except (TimeoutError, Error) as error:
         sys.exit(f"benchmarks.replay: {str(error).splitlines()[0]}")

@@ -1,5 +1,9 @@
 """What benchmarks say: ratios turn by turn, goals met or not, and one line for a name that is none."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from benchmarks import __main__ as all_of_them
@@ -36,3 +40,11 @@ def test_an_unknown_benchmark_is_told_before_any_runs(
     monkeypatch.setattr("sys.argv", ["benchmarks", "steps", "nothing"])
     assert all_of_them.main() == 2
     assert capsys.readouterr().err.startswith("error: a benchmark must be one of attempts, bandits, ")
+
+
+def test_every_benchmark_can_be_started_outside_of_the_tests() -> None:
+    """Where nothing has put the tests' folder on the path."""
+    wanted = "; ".join(f"import benchmarks.{name}" for name in all_of_them.names())
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", wanted], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

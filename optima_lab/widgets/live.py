@@ -9,7 +9,7 @@ Only records are read, so whoever writes them need not know that somebody looks.
 import sys
 from pathlib import Path
 from threading import Event, Lock, Thread
-from time import perf_counter, time
+from time import thread_time, time
 from types import TracebackType
 from typing import Any
 
@@ -126,11 +126,11 @@ class Live(Replay):
         return {"message": f"waiting for the first round of a run below {self._runs}", "tracks": []}
 
     def _follow(self) -> None:
-        """Rest so long after each look that all looking takes no more than its share of the time."""
+        """Rest so long after each look that all looking takes no more than its share of a processor."""
         while not self._ended.is_set():
-            begun = perf_counter()
+            begun = thread_time()
             self.refresh()
-            self._ended.wait(max(LEAST_SECONDS, (perf_counter() - begun) / SHARE))
+            self._ended.wait(max(LEAST_SECONDS, (thread_time() - begun) / SHARE))
 
 
 def live(runs: str | Path = "runs", left: str = "OPTIMA", right: str = "Random") -> Live:

@@ -118,7 +118,7 @@ def test_looking_takes_its_share_of_the_time_and_no_more(tmp_path: Path, monkeyp
     rests: list[float] = []
     view = Live(tmp_path)
     ticks = iter(range(0, 1000, 3))
-    monkeypatch.setattr(module, "perf_counter", lambda: next(ticks))  # every look takes three seconds
+    monkeypatch.setattr(module, "thread_time", lambda: next(ticks))  # every look takes three seconds
     monkeypatch.setattr(view._ended, "wait", lambda seconds: (rests.append(seconds), view._ended.set()))
     view._follow()
     assert rests == [3 / module.SHARE]
