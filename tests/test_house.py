@@ -334,7 +334,7 @@ def _is_read(words: list[str]) -> bool:
 def test_every_file_and_function_that_is_named_exists(path: Path) -> None:
     text = path.read_text()
     missing = [name for name in re.findall(r"`([^`\n]+)`", text) if not resolves(name)]
-    missing += [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) if not (ROOT / link).exists()]
+    missing += [link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text) if not (path.parent / link).exists()]
     assert not missing, f"{path.name} names what does not exist: {', '.join(missing)}"
 
 
