@@ -58,7 +58,8 @@ def parser_of_commands() -> argparse.ArgumentParser:
     predict.add_argument("--split", default="test", help="train, dev, test (default); VQA: also test2015, …")
     predict.add_argument("--batch", default="128", help="examples a forward (default: 128)")
     told = "write a student as a folder of its own: weights (safetensors), config.json, tokenizer"
-    _student(command("export", told), "a new folder")
+    export = _student(command("export", told), "a new folder")
+    export.add_argument("--onnx", action="store_true", help="also as model.onnx (extra `onnx`)")
     return parser
 
 
@@ -109,7 +110,7 @@ def _student(command: argparse.ArgumentParser, out: str) -> argparse.ArgumentPar
 def checked(arguments: list[str]) -> list[str]:
     """Name the nearest option for one that does not exist; argparse would not."""
     options = "help yes tensorboard scheduler tasks seeds jobs runs figures strategies preset data batch repeats pixels"
-    known = [f"--{option}" for option in (*options.split(), "out", "split")]
+    known = [f"--{option}" for option in (*options.split(), "out", "split", "onnx")]
     known += [f"--{field}" for field in parameters() if field not in SET_BY_OPTION]
     for argument in arguments:
         name = argument.partition("=")[0]

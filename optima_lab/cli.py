@@ -219,7 +219,7 @@ def _predict(options: dict[str, Any]) -> int:
 def _export(options: dict[str, Any]) -> int:
     from optima_lab.experiments.export import export
 
-    print(export(expand(options["folder"]), expand(options["out"])))
+    print(export(expand(options["folder"]), expand(options["out"]), options["onnx"]))
     return 0
 
 
