@@ -106,8 +106,8 @@ def test_onnx_computes_what_torch_does(trained, tmp_path: Path, task: str) -> No
     student = open_student(tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").glob("*.onnx*")) == ["model.onnx"]
     session = runtime.InferenceSession(tmp_path / "out" / "model.onnx")
-    known = {"vocabulary": student.classes or None}
-    arrays = pack(task, "dev", read(task, data, "dev"), student.tokenizer, student.size.image_size, **known)
+    size, classes = student.size.image_size, student.classes or None
+    arrays = pack(task, "dev", read(task, data, "dev"), student.tokenizer, size, vocabulary=classes)
     for rows in (np.arange(1), np.arange(5)):
         batch = to_device(arrays.take(rows), student.model.device)
         assert batch.tokens.shape[1] <= student.tokenizer.tokens
