@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,7 +61,8 @@ def parser_of_commands() -> argparse.ArgumentParser:
     predict.add_argument("--split", default="test", help="train, dev, test (default); VQA: also test2015, …")
     predict.add_argument("--batch", default="128", help="examples a forward (default: 128)")
     told = "write a student as a folder of its own: weights (safetensors), config.json, tokenizer"
-    _student(command("export", told), "a new folder")
+    export = _student(command("export", told), "a new folder")
+    export.add_argument("--onnx", action="store_true", help="also as model.onnx (extra `onnx`)")
     return parser
 
 
@@ -111,11 +113,13 @@ def _student(command: argparse.ArgumentParser, out: str) -> argparse.ArgumentPar
     return command
 
 
-def checked(arguments: list[str]) -> list[str]:
+def _commands(parser: argparse.ArgumentParser) -> Iterable[argparse.ArgumentParser]:
+    return next(each for each in parser._actions if isinstance(each, argparse._SubParsersAction)).choices.values()
+
+
+def checked(parser: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
     """Name the nearest option for one that does not exist; argparse would not."""
-    options = "help yes tensorboard scheduler tasks seeds jobs runs figures strategies preset data batch repeats pixels"
-    known = [f"--{option}" for option in (*options.split(), "out", "split", "port", "populations")]
-    known += [f"--{field}" for field in parameters() if field not in SET_BY_OPTION]
+    known = [option for command in _commands(parser) for option in command._option_string_actions]
     for argument in arguments:
         name = argument.partition("=")[0]
         if name.startswith("--") and name not in known:

@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    options = vars(parser_of_commands().parse_args(checked(arguments)))
+    parser = parser_of_commands()
+    options = vars(parser.parse_args(checked(parser, arguments)))
     command = options.pop("command")
     for name in ("data", "runs", "figures", "folder"):
         check_folder(name, options.get(name) or "", to_write=name == "figures" and name in options)
@@ -226,7 +227,7 @@ def _predict(options: dict[str, Any]) -> int:
 def _export(options: dict[str, Any]) -> int:
     from optima_lab.experiments.export import export
 
-    print(export(expand(options["folder"]), expand(options["out"])))
+    print(export(expand(options["folder"]), expand(options["out"]), options["onnx"]))
     return 0
 
 

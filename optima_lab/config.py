@@ -75,6 +75,9 @@ class Model(Checked):
     grad_checkpointing: bool = parameter(
         False, SAME, "compute activations again on the way back, to save memory; same result"
     )
+    device: str = parameter(
+        "auto", one_of("auto", "cpu", "cuda", "mps") | SAME, "auto: a CUDA GPU where there is one; mps: Apple's GPU"
+    )
 
 
 @dataclass(frozen=True)

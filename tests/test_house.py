@@ -158,7 +158,7 @@ def test_doors_are_light(modules: list[str], heavy: set[str]) -> None:
 # --- pyproject.toml, requirements.lock, environment.yml ---------------------------------------------------------------
 
 
-TESTED = ("all", "dev", "cluster", "hf", "tensorboard", "voila")  # extras in the lock; `bench` only measures
+TESTED = ("all", "dev", "cluster", "hf", "onnx", "tensorboard", "voila")  # extras in the lock; `bench` only measures
 
 
 def requirements() -> list[str]:

@@ -161,14 +161,14 @@ def _patch_embedding(visual: Any, images: Tensor) -> Float[Tensor, "picture toke
     """Class token and patches; a convolution whose stride is its kernel is one matrix product."""
     cut = images if images.ndim == 3 else patches(images, visual.patch_size[0])
     x = F.linear(cut, visual.conv1.weight.flatten(1))
-    x = torch.cat([visual.class_embedding.expand(len(x), 1, -1), x], 1)
+    x = torch.cat([visual.class_embedding.expand(x.shape[0], 1, -1), x], 1)
     return x + visual.positional_embedding
 
 
 def _walk_text(coca: CoCa, tokens: Tensor, trace: CoCaFeatures, layers: Layers, spec: AttentionSpec) -> None:
     text: Any = coca.text
     where = text.positional_embedding  # the CLS token's is the last one, however much padding was cut off
-    cls = (text.cls_emb + where[-1]).expand(len(tokens), 1, -1)
+    cls = (text.cls_emb + where[-1]).expand(tokens.shape[0], 1, -1)
     x = torch.cat([text.token_embedding(tokens) + where[: tokens.shape[1]], cls], 1)
     mask, trace.token_mask["text"], trace.pair_mask["text"] = _text_masks(coca, tokens)
     x = _tower(text.transformer, x, mask, "text", trace, layers, spec.attention)
@@ -179,7 +179,7 @@ def _text_masks(coca: CoCa, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Where the text encoder may attend; its real tokens, CLS among them; its pairs of a real query and a key."""
     text: Any = coca.text
     real = tokens.ne(text.pad_id)
-    cls = real.new_ones(len(real), 1)
+    cls = real.new_ones(real.shape[0], 1)
     # Released open_clip weights were trained with the CLS entry of the mask in front (correct_cls_mask=False).
     keys = torch.cat([real, cls] if text.correct_cls_mask else [cls, real], 1)
     mask = keys.new_ones(keys.shape[1], keys.shape[1]).tril() & keys[:, None]

@@ -183,9 +183,9 @@ class Head(nn.Module):
     ) -> Float[Tensor, "batch classes"]:
         """Class logits; NLVR2's two pooled vectors are concatenated. `keep` is the dropout mask, already scaled."""
         keys = self.pooler.ln_k(decoded)
-        query = self.pooler.ln_q(self.pooler.query).expand(len(decoded), 1, -1)
+        query = self.pooler.ln_q(self.pooler.query).expand(decoded.shape[0], 1, -1)
         pooled, _ = self.pooler.attn(query, keys, keys, key_padding_mask=~mask, need_weights=False)
-        features = pooled.reshape(len(decoded) // self.pictures, -1)
+        features = pooled.reshape(decoded.shape[0] // self.pictures, -1)
         return self.classifier(features if keep is None else features * keep)
 
 
@@ -195,6 +195,11 @@ class TaskModel(nn.Module):
     def __init__(self, coca: CoCa, head: Head | None, patch_size: int) -> None:
         super().__init__()
         self.coca, self.head, self.patch_size = coca, head, patch_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are."""
+        return self.coca.logit_scale.device
 
     def width(self, module: str) -> int:
         """Hidden size of 'image', 'text' or 'decoder'; released weights have an image encoder of its own width."""

@@ -50,7 +50,7 @@ def apply(optimizer: Optimizer, share: float, clip: float) -> None:
     Parameters without a gradient in this step keep their value and their moments.
     """
     if clip > 0.0:
-        nn.utils.clip_grad_norm_(trained(optimizer), clip, foreach=True)
+        nn.utils.clip_grad_norm_(trained(optimizer), clip)
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * share
     optimizer.step()

@@ -24,9 +24,18 @@ PATIENCE = timedelta(days=7)  # the others wait while the first evaluates, or wa
 T = TypeVar("T")
 
 
-def device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def device(name: str = "auto") -> torch.device:
+    """'cpu', 'cuda' or 'mps' (Apple's GPU) where this machine has it; 'auto' is cuda where it has one, else the CPU.
+
+    Raises ConfigError for what it has not, and for anything but 'auto' where several processes train together.
+    """
+    cuda = torch.cuda.is_available()
+    here = ["auto", "cpu", *(["cuda"] if cuda else []), *(["mps"] if torch.backends.mps.is_available() else [])]
+    if name not in here:
+        raise ConfigError(f"device must be one that this machine has: {', '.join(here)}; got {name!r}")
+    if name != "auto" and world_size() > 1:
+        raise ConfigError(f"device must be auto where torchrun starts {world_size()} processes; got {name!r}")
+    return torch.device(("cuda" if cuda else "cpu") if name == "auto" else name)
 
 
 def world_size() -> int:

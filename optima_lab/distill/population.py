@@ -146,7 +146,8 @@ class Population(Generic[B]):
 
     def precision(self) -> torch.autocast:
         """Where matrix products of a step are computed as the configuration says."""
-        return torch.autocast(device().type, torch.bfloat16, enabled=self.config.distillation.precision == "bf16")
+        where, half = device(self.config.model.device), self.config.distillation.precision == "bf16"
+        return torch.autocast(where.type, torch.bfloat16, enabled=half)
 
     def pieces(self, step: int, students: Sequence[Student]) -> Iterator[TeacherBatch[B]]:
         """A step's batch, this process's pieces of it, with what the teacher says: decided by step and arms alone."""

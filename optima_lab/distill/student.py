@@ -111,7 +111,7 @@ class Student:
     def begin_step(self) -> None:
         """No gradient and no loss so far."""
         self.optimizer.zero_grad(set_to_none=True)
-        self.steps.append(torch.zeros(len(LOSSES), device=device()))
+        self.steps.append(torch.zeros(len(LOSSES), device=next(self.projections.parameters()).device))
 
     def note(self, losses: Losses, total: Tensor) -> None:
         """Add a piece's losses to the open step's."""
@@ -161,7 +161,7 @@ def make_student(
 
     `own` and `teacher`: layers and widths of both models' modules.
     """
-    projections = Projections(own, teacher, seed=stream_seed(config, "projections")).to(device())
+    projections = Projections(own, teacher, seed=stream_seed(config, "projections")).to(device(config.model.device))
     optimizer = build_optimizer(config.optim, [(model, config.training.lr), (projections, config.training.lr)])
     policy = make_policy(strategy.policy, **strategy.parameters) if strategy.policy else None
     generator = np.random.default_rng(stream_seed(config, "policy"))

@@ -1,15 +1,24 @@
 """A student by itself: opened from the folder of its run, and exported so that it needs neither run nor data.
 
 An exported folder holds `model.safetensors`, `config.json` (task, classes, shape, tokenizer) and, for SentencePiece,
-`tokenizer.model`. `open_student` reads both kinds of folder.
+`tokenizer.model`. `open_student` reads both kinds of folder. Where asked for it holds `model.onnx`, too, for runtimes
+other than torch.
 """
 
 import shutil
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
+import torch
+from torch import Tensor, nn
+
+from optima_lab.coca.forward import walk
 from optima_lab.coca.model import CoCaConfig, TaskModel, build, for_task, student_config
 from optima_lab.config import TASKS, Config, Task
 from optima_lab.data.answers import answer_vocabulary
@@ -23,9 +32,11 @@ from optima_lab.errors import ConfigError, OptimaError, RecordError
 from optima_lab.experiments.records import read_json, write_json
 from optima_lab.experiments.schema import check_run, check_summary, recorded_config
 from optima_lab.experiments.teachers import load_model, save_model
+from optima_lab.files import replacing
+from optima_lab.tasks.objectives import logits
 
 FORMAT = 1  # of an exported config.json; raised when an older version could not read it
-WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.model"
+WEIGHTS, CONFIG, TOKENIZER, ONNX = "model.safetensors", "config.json", "tokenizer.model", "model.onnx"
 
 
 @dataclass(frozen=True)
@@ -53,8 +64,14 @@ def open_student(folder: Path) -> LoneStudent:
     raise RecordError(f"{folder} must be the folder of a run (run.json) or an exported one ({CONFIG}); it has neither")
 
 
-def export(folder: Path, out: Path) -> Path:
-    """Write the student of `folder` into the new or empty folder `out`, which then suffices to predict."""
+def export(folder: Path, out: Path, onnx: bool = False) -> Path:
+    """Write the student of `folder` into the new or empty folder `out`, which then suffices to predict.
+
+    Raises ConfigError where the folder is not empty, or `onnx` is asked for without the packages that it needs.
+    """
+    lacking = [name for name in ("onnx", "onnxscript") if onnx and find_spec(name) is None]
+    if lacking:
+        raise ConfigError(f"onnx needs the package {lacking[0]}, got none: pip install 'optima-lab[all,onnx]'")
     student = open_student(folder)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"out must be a new or empty folder, got {str(out)!r}")
@@ -64,6 +81,8 @@ def export(folder: Path, out: Path) -> Path:
         about |= {"classes": list(student.classes), "size": asdict(student.size)}
         about |= {"tokenizer": _keep_tokenizer(student.tokenizer, out)}
         save_model(student.model, out / WEIGHTS)
+        if onnx:
+            _write_onnx(student, out / ONNX)
         write_json(out / CONFIG, about)  # last: a folder that has it is whole
     except OSError as error:
         raise RecordError(f"{out} must be writable: {error.strerror or error}") from None
@@ -76,6 +95,30 @@ def _keep_tokenizer(tokenizer: Tokenizer, out: Path) -> dict[str, Any]:
         return {"kind": "sentencepiece", "tokens": tokenizer.tokens}
     assert isinstance(tokenizer, OpenClipTokenizer)
     return {"kind": "open_clip", "name": tokenizer.name, "tokens": tokenizer.tokens}
+
+
+class _Logits(nn.Module):
+    """What ONNX computes: (batch, classes); for captions (batch, token - 1, vocabulary) of the next tokens."""
+
+    def __init__(self, model: TaskModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, tokens: Tensor) -> Tensor:
+        return logits(self.model, walk(self.model.coca, images, tokens))
+
+
+def _write_onnx(student: LoneStudent, path: Path) -> None:
+    """`images` (batch, pictures, 3, height, width) from -1 to 1 and `tokens` (batch, token) → `logits`, any batch."""
+    size, batch = student.size, torch.export.Dim("batch", min=1)
+    images = torch.zeros(2, student.task.pictures, 3, size.image_size, size.image_size)
+    tokens = torch.zeros(2, student.tokenizer.tokens, dtype=torch.long)
+    known = {"input_names": ["images", "tokens"], "output_names": ["logits"], "external_data": False, "verbose": False}
+    axes = {"images": {0: batch}, "tokens": {0: batch}}
+    quiet = StringIO()  # torch and onnxscript tell of their passes
+    with catch_warnings(action="ignore"), redirect_stdout(quiet), redirect_stderr(quiet), replacing(path) as part:
+        model = _Logits(student.model.cpu()).eval()
+        torch.onnx.export(model, (images, tokens), part, dynamo=True, dynamic_shapes=axes, **known)
 
 
 def _exported(folder: Path) -> LoneStudent:

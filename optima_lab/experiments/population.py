@@ -157,7 +157,7 @@ def _taught(assistant: Experiment, shop: TeacherCache) -> TaskModel:
     shape = student_config(assistant.config, shop.vocabulary)
     model = for_task(build(shape, 0), shape, shop.data.task.pictures, len(shop.data.classes), 0)
     load_model(model, assistant.folder / assistant.only[0] / "student.safetensors")
-    return model.to(device()).eval().requires_grad_(False)
+    return model.to(device(shop.config.model.device)).eval().requires_grad_(False)
 
 
 def _train(
@@ -230,7 +230,7 @@ def _about(config: Config, shop: TeacherCache) -> dict[str, Any]:
         "classes": len(data.classes),
         "skipped": {"count": len(skipped), "first": skipped[:10]},
         "versions": {name: version(name) for name in ("torch", "open_clip_torch", "numpy", "timm")},
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name() if (where := device(config.model.device)).type == "cuda" else where.type,
     }
 
 

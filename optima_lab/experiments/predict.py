@@ -14,7 +14,6 @@ import torch
 from optima_lab.data.batches import Split, pack
 from optima_lab.data.formats import SPLITS, read
 from optima_lab.data.unanswered import read_questions
-from optima_lab.distill.parallel import device
 from optima_lab.errors import ConfigError, RecordError, nearest
 from optima_lab.experiments.export import LoneStudent, open_student
 from optima_lab.experiments.records import write_json
@@ -70,6 +69,6 @@ def results(student: LoneStudent, split: Split, batch_size: int) -> list[dict[st
 def _chosen(student: LoneStudent, split: Split, rows: np.ndarray, batch_size: int) -> list[int]:
     chosen: list[int] = []
     for start in range(0, len(rows), batch_size):
-        batch = to_device(split.take(rows[start : start + batch_size]), device())
+        batch = to_device(split.take(rows[start : start + batch_size]), student.model.device)
         chosen += predict(student.model, batch).argmax(-1).tolist()
     return chosen

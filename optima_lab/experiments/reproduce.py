@@ -11,6 +11,7 @@ from optima_lab.experiments.records import of_other_code, read_json
 from optima_lab.experiments.run import Experiment, run_seed
 from optima_lab.experiments.schema import check_run, check_summary, recorded_config
 from optima_lab.files import expand
+from optima_lab.parameters import override
 
 
 def rerun(folder: Path, runs: Path) -> Experiment:
@@ -24,7 +25,7 @@ def rerun(folder: Path, runs: Path) -> Experiment:
     experiment = folder.parent if one else folder
     path = experiment / "experiment.json"
     summary = check_summary(read_json(path), path)
-    config = recorded_config(path, summary)
+    config = override(recorded_config(path, summary), {"device": "auto"})  # another machine may lack what it names
     if runs.resolve() == experiment.resolve().parents[1]:
         raise ConfigError(f"runs must be another folder than the one that holds {folder}, got {str(runs)!r}")
     _same_data(config, runs, summary)

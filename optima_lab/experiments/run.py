@@ -70,6 +70,10 @@ def configurations(
         first = make_preset(task, preset, **overrides).seed
         listed = [*range(first, first + seeds)]
     config = make_preset(task, preset, data=str(data), **overrides)
+    if config.model.device != "auto":  # torch knows what there is
+        from optima_lab.distill.parallel import device
+
+        device(config.model.device)
     return [override(config, {"seed": number}) for number in listed]
 
 

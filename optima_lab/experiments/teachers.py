@@ -73,9 +73,9 @@ class TeacherCache:
         """The pre-trained 'teacher' or 'base': ours, or released weights."""
         stage = narrow(self.config, PretrainingStage)
         if stage.pretraining.teacher_weights if which == "teacher" else stage.pretraining.base_weights:
-            return load_released(stage, which, self.vocabulary).to(device())
+            return load_released(stage, which, self.vocabulary).to(device(stage.model.device))
         folder = self.make_pretrained(which)
-        return _filled(build(coca_config(stage, which, self.vocabulary), 0), folder)
+        return _filled(build(coca_config(stage, which, self.vocabulary), 0), folder, stage)
 
     def make_pretrained(self, which: str) -> Path:
         """The folder of our pre-trained 'teacher' or 'base'."""
@@ -93,7 +93,7 @@ class TeacherCache:
         """The fine-tuned teacher of the task, and what it reaches."""
         folder, shape = self.make_teacher(), coca_config(self.config, "teacher", self.vocabulary)
         shell = for_task(build(shape, 0), shape, self.data.task.pictures, len(self.data.classes), 0)
-        return _filled(shell, folder).eval().requires_grad_(False), _facts(folder)
+        return _filled(shell, folder, self.config).eval().requires_grad_(False), _facts(folder)
 
     def make_teacher(self) -> Path:
         """The folder of the task's teacher."""
@@ -180,10 +180,10 @@ def _require_finite(model: nn.Module, what: str, keeper: Checkpointer) -> None:
         raise ConfigError(f"{what} must end with finite numbers; {found}; smaller learning rates may help")
 
 
-def _filled(model: Model, folder: Path) -> Model:
+def _filled(model: Model, folder: Path, stage: PretrainingStage) -> Model:
     """`model` with the weights that lie in a folder of ours, on the device."""
     load_model(model, folder / "model.safetensors")
-    return model.to(device())
+    return model.to(device(stage.model.device))
 
 
 def evaluation_rows(data: TaskData, split: Split, most: int = 0) -> np.ndarray:

@@ -60,7 +60,7 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
         split, size = getattr(self.data, self.config.distillation.probe_split), self.config.distillation.probe_size
         texts = self.config.training.student_texts if split is self.data.train else 0
         rows = probe(stream_seed(self.config, "probe"), shown(split, texts), size)
-        return to_device(split.take(rows), device())
+        return to_device(split.take(rows), device(self.config.model.device))
 
     def batch(self, step: int) -> DeviceBatch:
         """The batch of a step, augmented where the configuration says so."""

@@ -18,7 +18,6 @@ from optima_lab.data.batches import Split
 from optima_lab.data.caption_tokenizer import tokenize_caption
 from optima_lab.data.datasets import TaskData
 from optima_lab.data.tokenizers import OpenClipTokenizer, Tokenizer
-from optima_lab.distill.parallel import device
 from optima_lab.tasks.caption_metrics import bleu4, rouge_l, unweighted
 from optima_lab.tasks.objectives import DeviceBatch, predict, prediction_kl, to_device, training_loss
 
@@ -121,7 +120,7 @@ def evaluate(
     for start in range(0, len(rows), batch_size):
         part = rows[start : start + batch_size]
         share = float(count[start : start + len(part)].sum() / count.sum())
-        batch = to_device(split.take(part), device())
+        batch = to_device(split.take(part), models[0].device)
         target = None if teacher is None else predict(teacher, batch)
         for model, result, scores in zip(models, found, right, strict=True):
             prediction = predict(model, batch)
@@ -179,7 +178,7 @@ def write_captions(
     """The model's greedy caption of each row's picture."""
     written: list[str] = []
     for start in range(0, len(rows), batch_size):
-        batch = to_device(split.take(rows[start : start + batch_size]), device())
+        batch = to_device(split.take(rows[start : start + batch_size]), model.device)
         tokens = generate(model, batch.images, tokenizer, tokenizer.tokens).cpu().numpy()
         written += [tokenizer.decode(row) for row in tokens]
     return written

@@ -45,14 +45,17 @@ class DeviceBatch(Batch):
 
 
 def to_device(batch: HostBatch, where: torch.device, augment_seed: tuple[int, int] | None = None) -> DeviceBatch:
-    """Move a batch; pictures travel as bytes, are augmented (given a seed) and become floats there."""
-    images, tokens, targets = (
-        _sent(torch.from_numpy(np.ascontiguousarray(array)), where)
-        for array in (batch.images, batch.tokens, batch.targets)
-    )
+    """Move a batch; pictures travel as bytes, are augmented (given a seed) and become floats there.
+
+    Apple's GPU lacks some of the augmentations: the CPU does them before.
+    """
+    arrays = (batch.images, batch.tokens, batch.targets)
+    images, tokens, targets = (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)
+    first = where if where.type != "mps" else torch.device("cpu")
+    images = _sent(images, first)
     if augment_seed is not None:
         images = rand_augment(images, augment_seed)
-    return DeviceBatch(pixels(images), tokens, targets)
+    return DeviceBatch(pixels(images.to(where)), _sent(tokens, where), _sent(targets, where))
 
 
 def _sent(array: Tensor, where: torch.device) -> Tensor:
@@ -110,7 +113,8 @@ def training_batch(
 ) -> DeviceBatch:
     """The batch of a step (from 1), augmented where the configuration says so; of the first `texts` (0: of all)."""
     batch = data.train.take(order(seed, step - 1, batch_size, shown(data.train, texts)))
-    return to_device(batch, device(), augment_seed=(seed, step) if stage.finetuning.rand_augment else None)
+    augment_seed = (seed, step) if stage.finetuning.rand_augment else None
+    return to_device(batch, device(stage.model.device), augment_seed)
 
 
 def shown(split: Split, texts: int) -> int:

@@ -32,12 +32,13 @@ def pretrain(stage: PretrainingStage, which: str, captions: Split, tokenizer: To
     Loss: contrastive + 2 × captioning, one optimizer step a batch, linear schedule. Shared by all tasks.
     """
     steps = stage.pretraining.pretrain_steps if which == "teacher" else stage.pretraining.base_steps
-    coca = build(coca_config(stage, which, tokenizer.vocab_size), seed=1 if which == "teacher" else 2).to(device())
+    where = device(stage.model.device)
+    coca = build(coca_config(stage, which, tokenizer.vocab_size), seed=1 if which == "teacher" else 2).to(where)
     coca.set_grad_checkpointing(stage.model.grad_checkpointing)
     optimizer = build_optimizer(stage.optim, [(coca, stage.pretraining.pretrain_lr)])
     for step in keeper.steps(steps, {"model": coca, "optimizer": optimizer}, f"pre-train {which}"):
         rows = order(stage.data.world_seed, step - 1, stage.pretraining.pretrain_batch, len(captions.tokens))
-        batch = to_device(captions.take(rows), device())
+        batch = to_device(captions.take(rows), where)
         trace = walk(coca, batch.images, batch.tokens)
         loss = CONTRASTIVE * losses.contrastive_loss(*features(coca, trace), coca.logit_scale)
         real = real_next_tokens(batch.tokens, tokenizer.pad)
@@ -49,7 +50,7 @@ def pretrain(stage: PretrainingStage, which: str, captions: Split, tokenizer: To
 def finetune(stage: FinetuningStage, coca: CoCa, data: TaskData, keeper: Checkpointer, *, seed: int = 3) -> TaskModel:
     """The teacher of a task: all parameters trained with the task's loss, the head at its own learning rate."""
     shape = coca_config(stage, "teacher", data.tokenizer.vocab_size)
-    model = for_task(coca, shape, data.task.pictures, len(data.classes), seed).to(device())
+    model = for_task(coca, shape, data.task.pictures, len(data.classes), seed).to(device(stage.model.device))
     model.coca.set_grad_checkpointing(stage.model.grad_checkpointing)
     parts: list[tuple[nn.Module, float]] = [(model.coca, stage.finetuning.encoder_lr)]
     if model.head is not None:
@@ -76,7 +77,7 @@ def new_student(stage: TrainingStage, base: CoCa, data: TaskData, seed: int) -> 
     small = student_config(stage, vocabulary)
     coca = student_from(base, coca_config(stage, "base", vocabulary), small, seed)
     coca.set_grad_checkpointing(stage.model.grad_checkpointing)
-    return for_task(coca, small, data.task.pictures, len(data.classes), seed).to(device())
+    return for_task(coca, small, data.task.pictures, len(data.classes), seed).to(device(stage.model.device))
 
 
 def text_only(stage: TrainingStage, base: CoCa, data: TaskData, keeper: Checkpointer, *, seed: int = 4) -> TaskModel:

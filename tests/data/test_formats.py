@@ -34,6 +34,32 @@ def test_snli_ve_in_all_three_spellings_of_the_picture_key(snli_ve: Path) -> Non
     assert examples[1].text == "A cat." and examples[1].id == "22.jpg#0r1n" and examples[1].kind == ""
 
 
+LABELS = ("entailment", "neutral", "contradiction")
+SPELLINGS = [(key, end) for key in ("Flickr30K_ID", "Flikr30kID", "Flickr30kID") for end in ("", ".jpg")]
+
+
+@pytest.mark.parametrize(
+    ("key", "end", "label", "wanted"),
+    [
+        *[(key, end, label, label) for key, end in SPELLINGS for label in LABELS],
+        ("Flickr30K_ID", "", "-", "did not agree"),
+        ("Flikr30kID", ".jpg", "-", "did not agree"),
+        ("Flickr30K_ID", "", "Entailment", "field 'gold_label' must be one of 'entailment', "),
+        ("flickr30k_id", "", "neutral", "field 'Flickr30K_ID' "),
+    ],
+)
+def test_snli_ve_in_every_spelling_of_key_and_label(snli_ve: Path, key: str, end: str, label: str, wanted: str) -> None:
+    record = {key: f"22{end}", "gold_label": label, "pairID": "22.jpg#0r1x", "sentence2": "A cat."}
+    lines(snli_ve / "snli_ve_dev.jsonl", [record])
+    found = read("snli_ve", snli_ve, "dev", strict=False)
+    if wanted in LABELS:
+        (example,) = found.examples
+        assert example.images[0].name == "22.jpg" and example.answers == (wanted,) and found.skipped == ()
+        return
+    (reason,) = found.skipped
+    assert found.examples == () and wanted in reason and "snli_ve_dev.jsonl:1" in reason
+
+
 def test_a_pair_without_agreement_is_skipped_and_counted_even_when_strict(snli_ve: Path) -> None:
     first_line(snli_ve, gold_label="-")
     records = read("snli_ve", snli_ve, "dev")
@@ -55,6 +81,21 @@ def test_coco_restval_is_train_and_captions_are_answers(coco: Path) -> None:
     assert train[0].answers == ("caption 0 of 1 .", "caption 1 of 1 .", "caption 2 of 1 .") and train[0].text == ""
     assert [example.id for example in read("coco", coco, "dev").examples] == ["3"]
     assert read("coco", coco, "test").examples == ()
+
+
+def test_karpathys_oddities(coco: Path) -> None:
+    """One number in both folders, more than five captions, the same twice, spaces, keys that nobody needs."""
+    picture(coco / "val2014" / "COCO_val2014_000000000001.jpg", 200)
+    raw = ["A dog.", "A dog.", " Two  dogs\n", "Dogs", "dogs", "A « dog »", "No."]
+    more = {"filepath": "val2014", "filename": "COCO_val2014_000000000001.jpg", "cocoid": 4, "split": "restval"}
+    more |= {"imgid": 0, "sentids": [1], "sentences": [{"raw": text, "imgid": 9, "tokens": None} for text in raw]}
+    edit(coco / "dataset_coco.json", lambda content: content["images"].insert(0, more))
+    first, second, third = read("coco", coco, "train").examples
+    assert [first.id, second.id, third.id] == ["4", "1", "2"], (
+        "in the file's order, by COCO's number and not Karpathy's"
+    )
+    assert first.images[0].parent.name == "val2014" and second.images[0].parent.name == "train2014"
+    assert len(first.answers) == 7 and first.answers[:2] == ("A dog.", "A dog.") and first.answers[5] == "A « dog »"
 
 
 def test_vqa_dev_is_held_out_by_picture(vqa: Path) -> None:

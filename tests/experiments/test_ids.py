@@ -12,7 +12,7 @@ from optima_lab.presets import preset
 
 STAGES = (PretrainingStage, FinetuningStage, TrainingStage, Config)
 # What is said by something else in an id, or changes no record: the data's content, and what is in a strategy's id.
-UNHEARD = {"preset", "data", "decay", "initial_plays", "eval_batch", "accumulate", "grad_checkpointing"}
+UNHEARD = {"preset", "data", "decay", "initial_plays", "eval_batch", "accumulate", "grad_checkpointing", "device"}
 WEIGHTS = {"teacher_weights", "base_weights"}  # named by their content: tests/coca/test_checkpoints.py
 OTHER = {
     "task": "coco",
@@ -32,6 +32,7 @@ OTHER = {
     "assistant": "random",
     "data": "elsewhere",
     "decay": 0.5,
+    "device": "cpu",
     "image_size": 48,
     "patch_size": 12,
     "head_width": 8,

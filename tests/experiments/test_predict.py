@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 from test_run import ask
+from torch.nn import functional as F
 
 from optima_lab.cli import main
+from optima_lab.data.batches import pack
 from optima_lab.data.datasets import locate
 from optima_lab.data.formats import read
 from optima_lab.errors import ConfigError, RecordError
@@ -19,6 +22,7 @@ from optima_lab.experiments.predict import predict_split
 from optima_lab.experiments.records import read_evals, read_json, write_json
 from optima_lab.experiments.run import Experiment
 from optima_lab.tasks.metrics import vqa_accuracy
+from optima_lab.tasks.objectives import predict, to_device
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -90,6 +94,39 @@ def test_an_exported_student_needs_neither_run_nor_training_data(trained, tmp_pa
     predict_split(tmp_path / "student", data, tmp_path / "a.json", batch_size=7)
     predict_split(experiment.folder / "img", data, tmp_path / "b.json")
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["vqa", "nlvr2", "coco"])
+def test_onnx_computes_what_torch_does(trained, tmp_path: Path, task: str) -> None:
+    """Other numbers of examples than the two that were traced, texts of every length."""
+    runtime = pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
+    experiment, data = trained[task]
+    assert main(["export", str(experiment.folder / "img"), "--out", str(tmp_path / "out"), "--onnx"]) == 0
+    student = open_student(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.onnx*")) == ["model.onnx"]
+    session = runtime.InferenceSession(tmp_path / "out" / "model.onnx")
+    size, classes = student.size.image_size, student.classes or None
+    arrays = pack(task, "dev", read(task, data, "dev"), student.tokenizer, size, vocabulary=classes)
+    for rows in (np.arange(1), np.arange(5)):
+        batch = to_device(arrays.take(rows), student.model.device)
+        assert batch.tokens.shape[1] <= student.tokenizer.tokens
+        tokens = F.pad(batch.tokens, (0, student.tokenizer.tokens - batch.tokens.shape[1]), value=student.tokenizer.pad)
+        (found,) = session.run(None, {"images": batch.images.numpy(), "tokens": tokens.numpy()})
+        expected = predict(student.model, replace(batch, tokens=tokens)).numpy()
+        assert found.shape == expected.shape and found.std() > 0
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxscript"])
+def test_onnx_without_its_packages_is_told_before_anything_is_written(
+    trained, tmp_path: Path, missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("optima_lab.experiments.export.find_spec", lambda name: None if name == missing else name)
+    folder = trained["vqa"][0].folder / "img"
+    assert main(["export", str(folder), "--out", str(tmp_path / "out"), "--onnx"]) == 2
+    told = f"error: onnx needs the package {missing}, got none: pip install 'optima-lab[all,onnx]'\n"
+    assert capsys.readouterr().err == told and not (tmp_path / "out").exists()
 
 
 def test_questions_without_answers_are_answered(trained, tmp_path: Path) -> None:

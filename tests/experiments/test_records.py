@@ -268,6 +268,7 @@ SAME: dict[str, Any] = {
     "eval_batch": 65,
     "accumulate": 2,
     "grad_checkpointing": True,
+    "device": "mps",
 }
 
 

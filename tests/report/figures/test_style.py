@@ -1,5 +1,6 @@
 """Nothing global, and the same figure gives the same bytes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,13 +37,44 @@ def test_style_is_the_same_whatever_was_set_outside() -> None:
         assert mpl.rcParams["axes.facecolor"] == "white"
 
 
-def test_same_figure_same_bytes_in_another_process(tmp_path: Path) -> None:
+HOSTILE = """
+font.size: 31
+font.family: monospace
+font.monospace: DejaVu Sans Mono
+figure.dpi: 33
+savefig.dpi: 44
+savefig.bbox: tight
+savefig.facecolor: red
+axes.facecolor: black
+axes.grid: True
+axes.prop_cycle: cycler('color', ['red'])
+axes.unicode_minus: False
+hatch.linewidth: 9
+lines.linewidth: 9
+legend.loc: center
+legend.frameon: False
+path.sketch: 3, 100, 2
+pdf.fonttype: 42
+pdf.compression: 0
+svg.fonttype: path
+svg.hashsalt: another
+text.color: red
+text.antialiased: False
+figure.constrained_layout.w_pad: 1
+"""
+
+
+@pytest.mark.parametrize("settings", ["", HOSTILE], ids=["plain", "hostile matplotlibrc"])
+def test_same_figure_same_bytes_in_another_process(settings: str, tmp_path: Path) -> None:
     here = style.save(small_figure(), tmp_path / "here", "one")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from test_style import small_figure; "
         "from optima_lab.report.figures import style; style.save(small_figure(), sys.argv[2], 'one')"
     )
-    subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "there")], check=True)
+    (tmp_path / "matplotlibrc").write_text(settings)
+    known = {**os.environ, **({"MATPLOTLIBRC": str(tmp_path / "matplotlibrc")} if settings else {})}
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "there")]
+    subprocess.run(command, check=True, env=known)
     assert [path.name for path in here] == ["one.svg", "one.png", "one.pdf", "one.csv"]
     for path in here:
         assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes(), path.name
