@@ -18,8 +18,8 @@ LIBRARY = ROOT / "optima_lab"
 MODULES = sorted(LIBRARY.rglob("*.py"))
 # Who may import whom: a room imports itself and the rooms before it (DESIGN, The house).
 ORDER = (
-    ("errors", "progress"),
-    ("fields", "files", "terminal"),
+    ("errors", "essence", "progress"),
+    ("fields", "files", "source", "terminal"),
     ("config",),
     ("parameters",),
     ("presets",),
@@ -202,7 +202,7 @@ def test_nothing_is_locked_that_pyproject_no_longer_asks_for() -> None:
     assert asked == {plain(requirement) for requirement in requirements()}
 
 
-OPTIONAL = {"distributed", "tensorboard", "transformers"}  # looked for before they are used, or extras of one file
+OPTIONAL = {"cloudpickle", "distributed", "mlflow", "tensorboard", "transformers", "wandb"}  # looked for before they are used, or extras of one file
 
 
 def test_what_the_library_imports_is_declared() -> None:
