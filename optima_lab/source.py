@@ -224,8 +224,10 @@ def _text(file: str, who: str) -> str:
 
 @functools.lru_cache(maxsize=16)
 def _codes(text: str) -> frozenset[CodeType]:
-    """The code of every function of a text."""
-    found, waiting = set[CodeType](), [compile(text, "", "exec", dont_inherit=True)]
+    """The code of every function of a text, compiled as a module is, and statement by statement as IPython does."""
+    tree = ast.parse(text)
+    units = [tree, *(ast.Module([statement], []) for statement in tree.body)]
+    found, waiting = set[CodeType](), [compile(unit, "", "exec", dont_inherit=True) for unit in units]
     while waiting:
         inside = [each for each in waiting.pop().co_consts if isinstance(each, CodeType)]
         found.update(inside)
