@@ -82,7 +82,7 @@ docs: $(READY) ## the API reference: build/docs/index.html
 
 lock: $(READY) ## write requirements.lock anew (newer: ARGS=--upgrade)
 	$(PYTHON) -m uv pip compile --quiet --universal --generate-hashes \
-		$(foreach extra,all dev cluster hf onnx tensorboard voila,--extra $(extra)) pyproject.toml -o requirements.lock \
+		$(foreach extra,all dev cluster hf onnx tensorboard wandb mlflow voila,--extra $(extra)) pyproject.toml -o requirements.lock \
 		--custom-compile-command "make lock" $(ARGS)
 
 clean: ## remove caches and drawn figures; runs stay

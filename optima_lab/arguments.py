@@ -55,6 +55,10 @@ def parser_of_commands() -> argparse.ArgumentParser:
     clean.add_argument("--yes", action="store_true", help="do not ask")
     rerun = _kept(command("rerun", "train again what a run's folder holds, into another folder of runs"), "reruns")
     rerun.add_argument("folder", help="of an experiment or of one run in it")
+    told = "send finished runs to TensorBoard, Weights & Biases or MLflow"
+    sent = command("send", told)
+    sent.add_argument("folder", help="of a finished run, an experiment or of runs")
+    _watched(sent, "what was recorded")
     told = "write a student's answers to a split, in the form that the task's evaluation server takes"
     predict = _student(command("predict", told), "file to write")
     predict.add_argument("--data", required=True, help="folder in the official layouts")
@@ -85,7 +89,7 @@ def _runs(command: argparse.ArgumentParser, name: str, program: str) -> None:
     if name in ("figures", "claims", "train"):
         command.add_argument("--jobs", default="0", help="tasks trained at once (default: one per two cores' half)")
         command.add_argument("--scheduler", default="", help="of a Dask cluster, tcp://…: train on its workers")
-        command.add_argument("--tensorboard", action="store_true", help="log live for TensorBoard, beside the records")
+        _watched(command, "live, beside the records")
     if name in ("figures", "claims"):
         _pictures(command)
     if name == "claims":
@@ -96,6 +100,12 @@ def _runs(command: argparse.ArgumentParser, name: str, program: str) -> None:
     for field, kind in parameters().items():
         if field not in SET_BY_OPTION:
             group.add_argument(f"--{field}", metavar=kind.__name__, help=known[field].replace("%", "%%"))
+
+
+def _watched(command: argparse.ArgumentParser, when: str) -> None:
+    for name, title in (("tensorboard", "TensorBoard"), ("wandb", "Weights & Biases"), ("mlflow", "MLflow")):
+        told = f"log for {title}, {when}"
+        command.add_argument(f"--{name}", action="append_const", dest="watch", const=name, help=told)
 
 
 def _pictures(command: argparse.ArgumentParser) -> None:

@@ -10,7 +10,6 @@ from optima_lab.config import TASKS
 from optima_lab.distill.torchrun import launch
 from optima_lab.errors import ConfigError, OptimaError
 from optima_lab.experiments.cluster import check_scheduler
-from optima_lab.experiments.tensorboard import switch_on
 from optima_lab.fields import cast
 from optima_lab.files import expand
 from optima_lab.parameters import about, flat, parameters
@@ -68,8 +67,10 @@ def _plan(options: dict[str, Any]) -> dict[str, Any]:
     }
     if plan["scheduler"]:
         check_scheduler(plan["scheduler"])
-    if options.get("tensorboard"):
-        switch_on()
+    if options.get("watch"):
+        from optima_lab.experiments.watchers import switch_on
+
+        switch_on(options["watch"])
     for name, low in (("seeds", 1), ("jobs", 0)):
         if plan[name] < low:
             raise ConfigError(f"{name} must be at least {low}, got {plan[name]}")
@@ -215,6 +216,18 @@ def _rerun(options: dict[str, Any]) -> int:
     return 0
 
 
+def _send(options: dict[str, Any]) -> int:
+    from optima_lab.experiments.watchers import WATCHERS, send, switch_on
+
+    names = options["watch"] or []
+    if not names:
+        raise ConfigError(f"send must be told where to: {', '.join(f'--{name}' for name in WATCHERS)}")
+    switch_on(names)
+    for line in send(expand(options["folder"]), [WATCHERS[name]() for name in names]):
+        print(f"sent: {line}")
+    return 0
+
+
 def _predict(options: dict[str, Any]) -> int:
     from optima_lab.experiments.predict import predict_split
 
@@ -245,6 +258,7 @@ COMMANDS = {
     "watch": _watch,
     "clean": _clean,
     "rerun": _rerun,
+    "send": _send,
     "predict": _predict,
     "export": _export,
 }

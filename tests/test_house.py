@@ -18,8 +18,8 @@ LIBRARY = ROOT / "optima_lab"
 MODULES = sorted(LIBRARY.rglob("*.py"))
 # Who may import whom: a room imports itself and the rooms before it (DESIGN, The house).
 ORDER = (
-    ("errors", "progress"),
-    ("fields", "files", "terminal"),
+    ("errors", "essence", "progress"),
+    ("fields", "files", "source", "terminal"),
     ("config",),
     ("parameters",),
     ("presets",),
@@ -158,7 +158,7 @@ def test_doors_are_light(modules: list[str], heavy: set[str]) -> None:
 # --- pyproject.toml, requirements.lock, environment.yml ---------------------------------------------------------------
 
 
-TESTED = ("all", "dev", "cluster", "hf", "onnx", "tensorboard", "voila")  # extras in the lock; `bench` only measures
+TESTED = ("all", "dev", "cluster", "hf", "onnx", "tensorboard", "wandb", "mlflow", "voila")  # extras in the lock
 
 
 def requirements() -> list[str]:
@@ -202,7 +202,13 @@ def test_nothing_is_locked_that_pyproject_no_longer_asks_for() -> None:
     assert asked == {plain(requirement) for requirement in requirements()}
 
 
-OPTIONAL = {"distributed", "tensorboard", "transformers"}  # looked for before they are used, or extras of one file
+OPTIONAL = {
+    "distributed",
+    "mlflow",
+    "tensorboard",
+    "transformers",
+    "wandb",
+}  # looked for before they are used, or extras of one file
 
 
 def test_what_the_library_imports_is_declared() -> None:

@@ -77,6 +77,9 @@ def _in_losses(losses: Losses) -> str:
         value = getattr(losses, name)
         if value is not None and not value.isfinite():
             return f"{name} loss: {_kind(value)}"
+    for value in losses.own:
+        if not value.isfinite():
+            return f"a loss of the user's: {_kind(value)}"
     return ""
 
 

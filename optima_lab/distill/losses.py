@@ -3,8 +3,9 @@
 Every mean is over positions that both models really have: padding and forbidden attention say nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,16 +15,18 @@ from torch.nn import functional as F
 from optima_lab.bandits.arms import Arm
 from optima_lab.distill.layers import Projections
 from optima_lab.distill.trace import Features
+from optima_lab.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The four losses of one forward, as scalars on the device; None where a loss was not computed."""
+    """The losses of one forward, as scalars on the device; None where one was not computed; `own`: the user's."""
 
     train: Tensor
     kl: Tensor | None = None
     hidden: Tensor | None = None
     attention: Tensor | None = None
+    own: tuple[Tensor, ...] = ()
 
 
 def kl_divergence(
@@ -161,8 +164,55 @@ def attention_loss(
 def total_loss(losses: Losses, alpha: tuple[float, float, float], task_weight: float = 1.0) -> Float[Tensor, ""]:
     """L_total of Eq. 5: L_train + α1 D_KL + α2 L_hidn + α3 L_attn, leaving out what was not computed.
 
-    `task_weight` weighs L_train, which the paper does not (1).
+    `task_weight` weighs L_train, which the paper does not (1). Losses of the user's own are added as they are.
     """
     terms = zip(alpha, (losses.kl, losses.hidden, losses.attention), strict=True)
     train = losses.train if task_weight == 1.0 else task_weight * losses.train
-    return train + sum(a * term for a, term in terms if term is not None and a != 0.0)
+    total = train + sum(a * term for a, term in terms if term is not None and a != 0.0)
+    return total + sum(losses.own) if losses.own else total
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What a loss of one's own is given: a batch as student and teacher see it, and the round's arm.
+
+    `student.hidden[module]` lists (batch, token, width) of every student layer, `teacher.hidden[module]` the same of
+    the teacher layers matched to them; likewise `attention` (batch, token, token), before the softmax or after it.
+    Logits are (batch, classes), for captions (batch, token, vocabulary).
+    """
+
+    arm: Arm
+    student: Features
+    teacher: Features
+    projections: Projections
+    student_logits: Tensor
+    teacher_logits: Tensor | None
+
+    def layers(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """For each layer of the arm's modules H_s^i W^i, H_t^⌈g·i⌉ (batch, token, width), and a mask (batch, token)
+        that is True at real tokens (None: all are)."""
+        for module in sorted(self.arm):
+            matrices, mask = getattr(self.projections, module), self.student.token_mask[module]
+            for h_s, h_t, w in zip(self.student.hidden[module], self.teacher.hidden[module], matrices, strict=True):
+                yield h_s @ w, h_t, mask
+
+
+def own_losses(functions: Sequence[Callable[[Matched], Any]], seen: Matched) -> tuple[Tensor, ...]:
+    """The losses of the user's own. Raises ConfigError where one is no scalar."""
+    found = []
+    for function in functions:
+        value = torch.as_tensor(function(seen), device=seen.student_logits.device)
+        if value.ndim:
+            name = getattr(function, "__name__", type(function).__name__)
+            raise ConfigError(f"a loss must be a scalar, {name} returned {tuple(value.shape)}")
+        found.append(value.float())
+    return tuple(found)
+
+
+def differentiable(features: Features, arm: Arm) -> Features:
+    """The teacher's features of an arm as tensors that may be kept for the way back, which inference's may not be."""
+    hidden, attention = (
+        {module: [each.clone() for each in seen[module]] for module in arm}
+        for seen in (features.hidden, features.attention)
+    )
+    return Features(hidden, attention, features.token_mask, features.pair_mask)

@@ -16,7 +16,7 @@ from optima_lab.config import Config
 from optima_lab.distill import losses as eq
 from optima_lab.distill import parallel
 from optima_lab.distill.layers import ModuleShape
-from optima_lab.distill.losses import Losses, MicrobatchWeights
+from optima_lab.distill.losses import Losses, Matched, MicrobatchWeights
 from optima_lab.distill.optim import apply, schedule
 from optima_lab.distill.parallel import device
 from optima_lab.distill.student import Student, stack
@@ -110,7 +110,8 @@ def required_outputs(students: Sequence[Student]) -> dict[AttentionSpec, tuple[A
     required: dict[AttentionSpec, tuple[Arm, bool]] = {}
     for student in students:
         arm, predict = required.get(student.spec, (frozenset(), False))
-        required[student.spec] = (arm | student.arm, predict or bool(student.alpha[0]))
+        asked = bool(student.alpha[0] or student.strategy.own.losses)
+        required[student.spec] = (arm | student.arm, predict or asked)
     return required
 
 
@@ -173,13 +174,19 @@ class Population(Generic[B]):
         if answer.logits is not None and (student.alpha[0] or not torch.is_grad_enabled()):
             temperature = student.config.distillation.kl_temperature
             kl = eq.scaled(self.task.prediction_kl(prediction, answer.logits, batch, temperature), weights.train)
+        own = student.strategy.own.losses
+        if own:
+            said = None if answer.logits is None else answer.logits.clone()
+            theirs = eq.differentiable(answer.features, arm)
+            seen = Matched(arm, features, theirs, student.projections, prediction, said)
+            own = tuple(eq.scaled(loss, weights.train) for loss in eq.own_losses(own, seen))
         if not arm:
-            return Losses(train, kl)
+            return Losses(train, kl, own=own)
         hidden = eq.hidden_loss(features, answer.features, student.projections, arm, weights)
-        return Losses(train, kl, hidden, eq.attention_loss(features, answer.features, arm, weights))
+        return Losses(train, kl, hidden, eq.attention_loss(features, answer.features, arm, weights), own)
 
     @torch.inference_mode()
     def measure(self, student: Student) -> Tensor:
-        """(5,): the losses of Eq. 6 on the probe, over all layers, then a copy of the first."""
+        """(5 + own,): the losses of Eq. 6 on the probe, over all layers, a copy of the first, the user's own."""
         losses = self.compare(student, self.everything, self.probe)
         return stack(losses, losses.train)

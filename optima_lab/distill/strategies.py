@@ -1,22 +1,25 @@
 """Strategies: how the arms of one run are chosen.
 
-In Python a strategy is `Fixed("img+txt")` or `Adaptive(EmaThompson(decay=0.9), reward="kl")`. At a shell it is text: an
-arm's label, 'none', 'kl', 'dide', or the name of a bandit policy; after colons what it does in its own way: a policy's
-parameters, 'optima:decay=0.9:reward=kl', and those fields of the configuration that students of one population may
-differ in, 'img+txt+multi:attention=weights'.
+In Python a strategy is `Fixed("img+txt")`, a policy, or `Adaptive(EmaThompson(decay=0.9), reward="kl")`; policy, reward
+and losses may be the user's own (`distill.own`). At a shell it is text: an arm's label, 'none', 'kl', 'dide', or the
+name of a bandit policy; after colons what it does in its own way: a policy's parameters, 'optima:decay=0.9:reward=kl',
+and those fields of the configuration that students of one population may differ in, 'img+txt+multi:attention=weights'.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
+from re import sub
 from typing import Any
 
 from numpy.random import default_rng
 
 from optima_lab.bandits.arms import ARMS, LABELS, parse_arm
 from optima_lab.bandits.policies import POLICIES, Policy, make_policy
+from optima_lab.bandits.policies.baselines import Oracle
 from optima_lab.config import Config
-from optima_lab.distill.rewards import VARIANTS
+from optima_lab.distill.own import Loss, Own, called, own_code, own_parameters, usual_parameters
+from optima_lab.distill.rewards import RewardFunction
 from optima_lab.errors import ConfigError, nearest
 from optima_lab.fields import Value, cast
 from optima_lab.parameters import override
@@ -39,19 +42,27 @@ Changes = Mapping[str, Value]
 
 @dataclass(frozen=True)
 class Fixed:
-    """The same modules in every round; '' matches nothing layer by layer. `changes`: fields of the configuration."""
+    """The same modules in every round; '' matches nothing layer by layer.
+
+    `changes`: fields of the configuration. `losses` of one's own are added to Eq. 5 in place of the run's.
+    """
 
     arm: str = ""
     changes: Changes = field(default_factory=dict)
+    losses: Sequence[Loss] = ()
 
 
 @dataclass(frozen=True)
 class Adaptive:
-    """A bandit policy chooses the modules of every round; it learns from the reward named."""
+    """A bandit policy chooses the modules of every round and learns from the reward, '' for the run's.
+
+    `reward`: a name, or a function of the losses before and after (`rewards.ProbeLosses`). The rest is as in `Fixed`.
+    """
 
     policy: Policy
-    reward: str = "all"
+    reward: str | RewardFunction = ""
     changes: Changes = field(default_factory=dict)
+    losses: Sequence[Loss] = ()
 
 
 # The baselines of Table 1: MiniVLM matches predictions alone; DIDE predictions and cross-modal attention (the paper is
@@ -68,7 +79,8 @@ class Strategy:
     """How one student of a population is taught, everything settled.
 
     `arm` is a label for a fixed arm; `policy` names a bandit policy; neither: nothing is matched layer by layer.
-    `changes` are the fields of the configuration that this student has in its own way; `text` says all of it.
+    `changes` are the fields of the configuration that this student has in its own way; `text` says all of it. What is a
+    user's own code is in `own`; then `policy` and `reward` are its names.
     """
 
     name: str
@@ -78,6 +90,7 @@ class Strategy:
     parameters: dict[str, Any] = field(default_factory=dict)
     reward: str = "all"
     changes: dict[str, Value] = field(default_factory=dict)
+    own: Own = field(default_factory=Own)
 
     def __repr__(self) -> str:
         return f"Strategy({self.text!r})"
@@ -90,11 +103,17 @@ class Strategy:
     @property
     def id(self) -> str:
         """Its folder's name: readable, and different for whatever changes its records."""
-        own = {} if self.key in BASELINES else self.changes
-        if not (self.policy or own):
+        own = {} if self.key in BASELINES and not self.own.source.id else self.changes
+        if not (self.policy or own or self.own.source.id):
             return self.key
         parts = (sorted(self.parameters.items()), self.reward, *([sorted(own.items())] if own else []))
-        return f"{self.key}-{sha256(repr(parts).encode()).hexdigest()[:6]}"
+        parts += (self.own.source.id,) if self.own.source.id else ()
+        name = sub(r"[^a-z0-9_+]", "_", self.key.lower())  # a class of the user's may be called anything
+        return f"{name}-{sha256(repr(parts).encode()).hexdigest()[:6]}"
+
+    def make_policy(self) -> Policy | None:
+        """What chooses its arms; None for a fixed one."""
+        return self.own.policy or (make_policy(self.policy, **self.parameters) if self.policy else None)
 
     def configure(self, config: Config) -> Config:
         """The configuration this student is trained by."""
@@ -106,64 +125,102 @@ def default_strategies() -> tuple[str, ...]:
     return ("none", *(label.lower() for label in LABELS), "random", "optima", "optima_calibrated")
 
 
-Spec = str | Fixed | Adaptive
+Spec = str | Fixed | Adaptive | Policy | Strategy
 
 
-def parse_strategies(given: Spec | Sequence[Spec], config: Config) -> tuple[Strategy, ...]:
+@dataclass(frozen=True)
+class Given:
+    """Strategies, and the reward and losses of those that say none; Table 1's baselines stay as they are."""
+
+    strategies: Spec | Sequence[Spec] = "all"
+    reward: str | RewardFunction = "all"
+    losses: Sequence[Loss] = ()
+
+
+Strategies = Spec | Sequence[Spec] | Given
+
+
+def parse_strategies(asked: Strategies, config: Config) -> tuple[Strategy, ...]:
     """The strategies of a list, or of text with commas between them; 'all' is the default population.
 
     Raises ConfigError for unknown names, parameters and values.
     """
+    usual = asked if isinstance(asked, Given) else Given(asked)
+    given = usual.strategies
     if isinstance(given, str):
         specs: Sequence[Spec] = default_strategies() if given.strip() == "all" else given.split(",")
     else:
-        specs = [given] if isinstance(given, Fixed | Adaptive) else given
+        specs = given if isinstance(given, Sequence) else [given]
     if not specs or any(isinstance(spec, str) and not spec.strip() for spec in specs):
         raise ConfigError(f"strategies must be names between commas, got {given!r}")
-    strategies = tuple(parse_strategy(spec, config) for spec in specs)
+    strategies = tuple(parse_strategy(spec, config, usual) for spec in specs)
     twice = {s.id for s in strategies if sum(other.id == s.id for other in strategies) > 1}
     if twice:
         raise ConfigError(f"strategies must differ, got {', '.join(sorted(twice))} twice")
     return strategies
 
 
-def parse_strategy(given: Spec, config: Config) -> Strategy:
-    """One strategy; the configuration gives what is not said."""
+def parse_strategy(given: Spec, config: Config, usual: Given | None = None) -> Strategy:
+    """One strategy; the configuration, and `usual`, give what is not said."""
+    usual = usual or Given()
+    if isinstance(given, Strategy):
+        return given
     spec = _read(given, config) if isinstance(given, str) else given
+    spec = Adaptive(spec) if isinstance(spec, Policy) else spec
     if not isinstance(spec, Fixed | Adaptive):
-        raise ConfigError(f"a strategy must be text, Fixed(…) or Adaptive(…), got {spec!r}")
-    if spec in BASELINES.values():
-        key = next(key for key, baseline in BASELINES.items() if baseline == spec)
-        return Strategy(NAMES[key], key, arm=spec.arm if isinstance(spec, Fixed) else "", changes=dict(spec.changes))
+        made = f"; give an object: {spec.__name__}()" if isinstance(spec, type) else ""
+        raise ConfigError(f"a strategy must be text, a policy, Fixed(…) or Adaptive(…), got {spec!r}{made}")
+    key = next((key for key, baseline in BASELINES.items() if baseline == replace(spec, losses=())), "")
+    if key:
+        own = own_code(None, "all", spec.losses)
+        name, text = _all_said(NAMES[key], key, _of_losses(spec.losses))
+        return Strategy(name, text, arm=BASELINES[key].arm, changes=dict(spec.changes), own=own)
+    spec = replace(spec, losses=spec.losses or usual.losses)
     own = override(config, spec.changes).distillation
-    usual = config.distillation
-    changes = {name: getattr(own, name) for name in OWN if getattr(own, name) != getattr(usual, name)}
+    known = config.distillation
+    changes = {name: getattr(own, name) for name in OWN if getattr(own, name) != getattr(known, name)}
     unknown = [name for name in spec.changes if name not in OWN]
     if unknown:
         raise ConfigError(f"a strategy's changes must be of {', '.join(OWN)}, got {unknown[0]!r}")
-    if isinstance(spec, Fixed):
-        arm = next(label for label in LABELS if parse_arm(label) == parse_arm(spec.arm))
-        return Strategy(_named(arm, changes), _written(arm.lower(), changes), arm, changes=changes)
-    return _adaptive(spec, changes, config)
+    if isinstance(spec, Adaptive):
+        return _adaptive(replace(spec, reward=spec.reward or usual.reward), changes, config)
+    arm = next(label for label in LABELS if parse_arm(label) == parse_arm(spec.arm))
+    name, text = _all_said(arm, arm.lower(), changes | _of_losses(spec.losses))
+    return Strategy(name, text, arm, changes=changes, own=own_code(None, "all", spec.losses))
 
 
 def _adaptive(spec: Adaptive, changes: dict[str, Value], config: Config) -> Strategy:
-    known = {
-        kind: name for name, kind in POLICIES.items() if name != "oracle"
-    }  # which outside a simulation knows nothing
-    if type(spec.policy) not in known:
-        raise ConfigError(f"a strategy's policy must be one of {', '.join(known.values())}, got {spec.policy!r}")
-    key = known[type(spec.policy)]
-    if spec.reward not in VARIANTS:
-        valid = tuple(VARIANTS)
-        raise ConfigError(f"reward must be one of {', '.join(valid)}, got {spec.reward!r}{nearest(spec.reward, valid)}")
-    spec.policy.init(len(ARMS), 1, default_rng(0))  # its own ranges are checked here, before anything loads
-    parameters = asdict(spec.policy)  # defaults too: the same policy has the same id however it is written
-    usual = asdict(make_policy(key, **_inherited(key, config))) if key != "fixed" else {}
+    if isinstance(spec.policy, Oracle) or not isinstance(spec.policy, Policy):  # an oracle knows nothing in training
+        valid = ", ".join(name for name in POLICIES if name != Oracle.name)
+        raise ConfigError(f"a strategy's policy must be one of {valid}, or of your own, got {spec.policy!r}")
+    own = own_code(spec.policy, spec.reward, spec.losses)
+    if own.policy is not None:
+        key, parameters, usual = (
+            type(spec.policy).__name__,
+            own_parameters(spec.policy),
+            usual_parameters(type(spec.policy)),
+        )
+    else:
+        spec.policy.init(len(ARMS), 1, default_rng(0))  # its own ranges are checked here, before anything loads
+        key, parameters = (
+            spec.policy.name,
+            asdict(spec.policy),
+        )  # defaults too: the same has one id, however it is written
+        usual = asdict(make_policy(key, **_inherited(key, config))) if key != "fixed" else {}
+    reward = spec.reward if isinstance(spec.reward, str) else called(spec.reward)
     special = {name: value for name, value in parameters.items() if usual.get(name) != value}
-    special |= {"reward": spec.reward} if spec.reward != "all" else {}
-    name, text = _named(NAMES.get(key, key), special | changes), _written(key, special | changes)
-    return Strategy(name, text, "", key, parameters, spec.reward, changes)
+    special |= {"reward": reward} if reward != "all" else {}
+    name, text = _all_said(NAMES.get(key, key), key, special | changes | _of_losses(spec.losses))
+    return Strategy(name, text, "", key, parameters, reward, changes, own)
+
+
+def _of_losses(losses: Sequence[Loss]) -> dict[str, Value]:
+    return {"losses": "+".join(map(called, losses))} if losses else {}
+
+
+def _all_said(name: str, key: str, special: Changes) -> tuple[str, str]:
+    """A strategy's name for readers and its text: with whatever is special about it."""
+    return _named(name, special), _written(key, special)
 
 
 def _named(name: str, special: Changes) -> str:
@@ -194,7 +251,7 @@ def _read(text: str, config: Config) -> Fixed | Adaptive:
             unknown = next(iter(rest))
             raise ConfigError(f"a fixed arm has no parameter {unknown!r}{nearest(unknown, OWN)}")
         return Fixed(key, changes)
-    reward = rest.pop("reward", "all")
+    reward = rest.pop("reward", "")
     return Adaptive(_policy(key, rest, config), reward, changes)
 
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from optima_lab.bandits.arms import ARMS, LWD, Arm, label, parse_arm
-from optima_lab.bandits.policies import Policy, Selection, State, make_policy
+from optima_lab.bandits.policies import Policy, Selection, State
 from optima_lab.config import Config
 from optima_lab.distill.layers import ModuleShape, Projections
 from optima_lab.distill.losses import Losses
 from optima_lab.distill.optim import build_optimizer, schedule
+from optima_lab.distill.own import called
 from optima_lab.distill.parallel import device
 from optima_lab.distill.rewards import ProbeLosses, reward
 from optima_lab.distill.rounds import round_record
@@ -56,6 +57,11 @@ class Student:
         """α1, α2, α3 of Eq. 5; a student without arms matches nothing layer by layer."""
         c, layered = self.config.distillation, bool(self.strategy.arm or self.policy)
         return c.alpha_kl, c.alpha_hidden * layered, c.alpha_attention * layered
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The names of what a step records: `LOSSES`, and those of the user's own."""
+        return LOSSES + tuple(f"own_{called(loss)}" for loss in self.strategy.own.losses)
 
     @property
     def spec(self) -> AttentionSpec:
@@ -111,7 +117,7 @@ class Student:
     def begin_step(self) -> None:
         """No gradient and no loss so far."""
         self.optimizer.zero_grad(set_to_none=True)
-        self.steps.append(torch.zeros(len(LOSSES), device=next(self.projections.parameters()).device))
+        self.steps.append(torch.zeros(len(self.losses), device=next(self.projections.parameters()).device))
 
     def note(self, losses: Losses, total: Tensor) -> None:
         """Add a piece's losses to the open step's."""
@@ -124,7 +130,7 @@ class Student:
         """
         before, after = self.before, ProbeLosses(*rows[-1][:4])
         assert before is not None
-        value = reward(before, after, self.strategy.reward)
+        value = reward(before, after, self.strategy.own.reward or self.strategy.reward)
         old, self.before = self.state, after
         if self.policy is not None and self.selection is not None and not self.is_full(step):
             self.state = self.policy.update(self.state, self.selection.arm, np.array([value.value]))
@@ -135,7 +141,7 @@ class Student:
     def _step_record(self, step: int, row: list[float]) -> dict[str, Any]:
         """One step's losses; None where a loss was not computed."""
         absent = (*(["kl"] * (not self.alpha[0])), *(["hidden", "attention"] * (not self.arm)))
-        values = {name: None if name in absent and np.isnan(v) else v for name, v in zip(LOSSES, row, strict=True)}
+        values = {name: None if name in absent and np.isnan(v) else v for name, v in zip(self.losses, row, strict=True)}
         return {
             "step": step,
             **values,
@@ -163,16 +169,16 @@ def make_student(
     """
     projections = Projections(own, teacher, seed=stream_seed(config, "projections")).to(device(config.model.device))
     optimizer = build_optimizer(config.optim, [(model, config.training.lr), (projections, config.training.lr)])
-    policy = make_policy(strategy.policy, **strategy.parameters) if strategy.policy else None
+    policy = strategy.make_policy()
     generator = np.random.default_rng(stream_seed(config, "policy"))
     state = policy.init(len(ARMS), 1, generator) if policy else {}
     return Student(strategy, strategy.configure(config), model, projections, optimizer, policy, state, generator)
 
 
 def stack(losses: Losses, total: Tensor) -> Tensor:
-    """(5,): train, kl, hidden, attention, total; NaN stands for a loss that was not computed."""
+    """(5 + own,): train, kl, hidden, attention, total, the user's; NaN stands for a loss that was not computed."""
     missing = torch.full_like(losses.train, float("nan"))
-    parts = (losses.train, losses.kl, losses.hidden, losses.attention, total)
+    parts = (losses.train, losses.kl, losses.hidden, losses.attention, total, *losses.own)
     return torch.stack([missing if part is None else part.detach() for part in parts])
 
 

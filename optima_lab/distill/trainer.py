@@ -50,10 +50,10 @@ def close_rounds(population: Population[B], students: Sequence[Student], step: i
     measured = [population.measure(student) / parallel.world_size() for student in students]
     tables = [torch.stack([*student.steps, probe]) for student, probe in zip(students, measured, strict=True)]
     parallel.all_reduce_sum(tables)
-    rows = iter(torch.cat(tables).tolist())  # the round's one wait for the device
+    numbers = iter(torch.cat([table.flatten() for table in tables]).tolist())  # the round's one wait for the device
     for student, table in zip(students, tables, strict=True):
         student.steps.clear()
-        values = [next(rows) for _ in table]
+        values = [[next(numbers) for _ in row] for row in table]
         student.learn(step, values)
         if not all_finite(values):
             student.stopped = locate_nonfinite(population, student, step)

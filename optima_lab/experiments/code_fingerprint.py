@@ -3,7 +3,6 @@
 Only what can change a number counts: docstrings, comments, annotations, imports for them, words of errors do not.
 """
 
-import ast
 import gc
 import os
 import sys
@@ -11,6 +10,8 @@ from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+
+from optima_lab.essence import essence
 
 LIBRARY = Path(__file__).parents[1]
 # Rooms and files, and what of them teaches, measures or says, and decides no student's number. The configuration is
@@ -23,9 +24,6 @@ ASIDE = (
     *("distill/optima.py", "distill/options.py", "distill/pairs.py", "distill/terms.py"),
 )
 TOLD = "OPTIMA_LAB_CODE_TOLD"  # of the environment, so that the processes of a command say it once
-_WORDS = {"typing", "collections.abc", "jaxtyping", "__future__"}  # modules that annotations need
-_PLACES = {"lineno", "col_offset", "end_lineno", "end_col_offset"}
-_NO_NUMBERS = _PLACES | {"annotation", "returns", "type_comment", "type_params", "type_ignores", "kind", "ctx"}
 
 
 @cache
@@ -45,43 +43,6 @@ def code_fingerprint() -> str:
     finally:
         if collects:
             gc.enable()
-
-
-def essence(source: str | bytes) -> str:
-    """All of a module that can decide a number, as one text that is the same in every version of Python."""
-    words: list[str] = []
-    _put(ast.parse(source), words)
-    return " ".join(words)
-
-
-def _put(node: ast.AST, words: list[str]) -> None:
-    if isinstance(node, ast.stmt) and _says_nothing(node):
-        return
-    words.append(type(node).__name__)
-    if isinstance(node, ast.Raise):  # that it is raised, not in which words
-        return
-    for name, value in vars(node).items():
-        if name in _NO_NUMBERS or value is None:
-            continue
-        if isinstance(value, ast.AST):
-            _put(value, words)
-        elif isinstance(value, list):
-            words.append("[")
-            for each in value:
-                _put(each, words) if isinstance(each, ast.AST) else words.append(repr(each))
-            words.append("]")
-        else:
-            words.append(repr(value))
-
-
-def _says_nothing(node: ast.AST) -> bool:
-    """Whether a statement is a text (a docstring), a gap, or there for annotations alone."""
-    match node:
-        case ast.Expr(ast.Constant()) | ast.Pass() | ast.If(ast.Name("TYPE_CHECKING")):
-            return True
-        case ast.ImportFrom(module):
-            return module in _WORDS
-    return False
 
 
 def tell_other_code(made_elsewhere: Sequence[Path]) -> None:

@@ -23,9 +23,10 @@ from optima_lab.distill.trainer import distill
 from optima_lab.experiments.code_fingerprint import code_fingerprint
 from optima_lab.experiments.experiment import Experiment
 from optima_lab.experiments.ids import content_hash
-from optima_lab.experiments.records import Writer, read_lines, write_json
+from optima_lab.experiments.records import Writer, read_lines, why_stopped, write_json
 from optima_lab.experiments.teachers import TeacherCache, evaluation_rows, load_model, save_model
-from optima_lab.experiments.tensorboard import show
+from optima_lab.experiments.watch import WatchedRun, Watching
+from optima_lab.experiments.watchers import asked_for
 from optima_lab.files import drop_parts
 from optima_lab.parameters import flat
 from optima_lab.progress import progress
@@ -71,9 +72,14 @@ def agreed(missing: Sequence[Strategy]) -> Sequence[Strategy]:
 
 
 def train_population(
-    config: Config, runs: Path, folder: Path, strategies: Sequence[Strategy], assistant: Experiment | None = None
+    config: Config,
+    runs: Path,
+    folder: Path,
+    strategies: Sequence[Strategy],
+    assistant: Experiment | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> None:
-    """Train the students of `strategies` together and leave their records below `folder`.
+    """Train the students of `strategies` together and leave their records below `folder`; `callbacks` watch.
 
     Their teacher is the task's, or the one student of `assistant`. Under torchrun all its processes come here; each
     learns from its part of every batch, the first one writes.
@@ -94,7 +100,10 @@ def train_population(
     with shop.stages.stage("students"), ExitStack() as stack:
         abouts = [(folder / s.id, run_about(config, s)) for s in strategies] if first else []
         writers = [stack.enter_context(Writer(place, about, done)) for place, about in abouts]
-        _train(config, task, students, models, writers, keeper, done)
+        watchers = [*asked_for(), *callbacks]
+        known = [WatchedRun(place.resolve(), about, done) for place, about in abouts if watchers]
+        watching = [stack.enter_context(Watching(run, watchers)) for run in known]
+        _train(config, task, students, models, writers, keeper, done, watching)
     if first:
         drop_parts(folder)
         write_json(folder / "seconds.json", {k: round(v, 1) for k, v in shop.stages.seconds.items()})
@@ -102,6 +111,8 @@ def train_population(
         save_model(student.model, writer.folder / "student.safetensors")
     for student, writer in zip(students, writers, strict=False):  # last: what is done is not looked at again
         write_json(writer.folder / "done.json", {"steps": config.training.steps, "stopped": student.stopped})
+    for each in watching:
+        each.tell("end", why_stopped(each.run.folder))
     if first:
         keeper.drop()
         _drop_finished(folder)
@@ -168,6 +179,7 @@ def _train(
     writers: Sequence[Writer],
     keeper: Checkpointer,
     done: int,
+    watching: Sequence[Watching],
 ) -> None:
     """The rounds after `done` steps; records reach the disk before the state that has them behind it.
 
@@ -186,7 +198,8 @@ def _train(
             writer.append("steps", steps)
             writer.append("evals", evals)
             writer.flush()
-            show(writer.folder, rounds, steps, evals)
+        for watched, (rounds, steps), evals in zip(watching, taken, found, strict=False):
+            watched.told(rounds, steps, evals)
         if step < config.training.steps and all(student.ends(step) for student in students):
             keeper.keep(step, {"students": Pupils(students)})
 
@@ -242,4 +255,6 @@ def run_about(config: Config, strategy: Strategy) -> dict[str, Any]:
         "code": code_fingerprint(),
         **{k: getattr(strategy, k) for k in ("text", "arm", "policy", "parameters", "reward")},
     }
+    source = strategy.own.source
+    about |= {"own": {"id": source.id, "source": source.texts}} if source.id else {}
     return {**about, **{name: getattr(own.distillation, name) for name in OWN}, "config": flat(own)}

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from optima_lab.config import Config
-from optima_lab.distill.strategies import parse_strategy
+from optima_lab.distill.strategies import Strategies, parse_strategies, parse_strategy
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.experiments.code_fingerprint import tell_other_code
 from optima_lab.experiments.records import of_other_code, read_json
@@ -14,11 +14,14 @@ from optima_lab.files import expand
 from optima_lab.parameters import override
 
 
-def rerun(folder: Path, runs: Path) -> Experiment:
+def rerun(folder: Path, runs: Path, own: Strategies = ()) -> Experiment:
     """Train what `folder` (an experiment, or one run of it) holds once more, with its records below other `runs`.
 
-    On the same machine, with the same code, the records are the same. Raises RecordError where the folder does not say
-    what it was, and ConfigError where its data are no longer those, or `runs` is where it lies.
+    On the same machine, with the same code, the records are the same. `own`: the strategies among them that are made of
+    code of the user's own, as they were given (`Given` where reward or losses were the run's); the source in their
+    run.json is for reading and is never executed.
+    Raises RecordError where the folder does not say what it was, and ConfigError where its data are no longer those,
+    own code is missing or another, or `runs` is where it lies.
     """
     folder, runs = expand(folder), expand(runs)
     one = (folder / "run.json").exists() and not (folder / "experiment.json").exists()
@@ -33,7 +36,8 @@ def rerun(folder: Path, runs: Path) -> Experiment:
     if not begun:
         raise RecordError(f"{folder} must hold a run; it has no run.json")
     tell_other_code(of_other_code(begun))
-    return run_seed(config, runs, [strategy_text(each, config) for each in begun])
+    given = {strategy.id: strategy for strategy in (parse_strategies(own, config) if own else ())}
+    return run_seed(config, runs, [given.get(each.name) or strategy_text(each, config) for each in begun])
 
 
 def _same_data(config: Config, runs: Path, summary: Any) -> None:
@@ -49,10 +53,17 @@ def _same_data(config: Config, runs: Path, summary: Any) -> None:
 def strategy_text(folder: Path, config: Config) -> str:
     """What to write for the strategy of a run's folder: 'optima:reward=kl'.
 
-    Raises RecordError where its records do not say it, or something else than its name.
+    Raises RecordError where its records do not say it, or something else than its name, and ConfigError where it needs
+    a user's own code.
     """
     path = folder / "run.json"
-    text = check_run(read_json(path), path).get("text")
+    about = check_run(read_json(path), path)
+    if about.get("own"):
+        raise ConfigError(
+            f"{folder.name} needs its own code, unchanged, as it is in {path}: in Python, rerun(folder, runs, own=[…]) "
+            f"with what was given to run for {about['strategy']}"
+        )
+    text = about.get("text")
     if not isinstance(text, str):
         raise RecordError(f"{path} must hold the strategy's text: it is of another version; train it anew")
     try:

@@ -9,7 +9,9 @@ from typing import Any
 from optima_lab.bandits.policies import POLICIES
 from optima_lab.config import Config
 from optima_lab.data.datasets import locate
-from optima_lab.distill.strategies import Strategy, parse_strategies
+from optima_lab.distill.own import Loss
+from optima_lab.distill.rewards import RewardFunction
+from optima_lab.distill.strategies import Given, Strategies, Strategy, parse_strategies
 from optima_lab.distill.torchrun import launch
 from optima_lab.errors import ConfigError, RecordError, interruptible
 from optima_lab.experiments.code_fingerprint import tell_other_code
@@ -19,6 +21,7 @@ from optima_lab.experiments.looking import announce, runs_folder
 from optima_lab.experiments.records import of_other_code, read_json, read_runs
 from optima_lab.experiments.schema import check_summary, recorded_config
 from optima_lab.experiments.variants import alike
+from optima_lab.experiments.watch import check_watchers
 from optima_lab.files import expand, locked
 from optima_lab.parameters import flat, override
 from optima_lab.presets import preset as make_preset
@@ -32,9 +35,12 @@ def run(
     seeds: int | Sequence[int] = 1,
     data: str = "",
     runs: str = "runs",
-    strategies: str | Sequence[str] = "all",
+    strategies: Strategies = "all",
     changes: str = "",
     told: bool = True,
+    reward: str | RewardFunction = "all",
+    losses: Sequence[Loss] = (),
+    callbacks: Sequence[Any] = (),
     **overrides: Any,
 ) -> list[Experiment]:
     """The experiments of a task (or several) for seeds 0 … seeds-1 (or those listed), each with all `strategies`.
@@ -42,6 +48,9 @@ def run(
     What is missing is trained; before, a line says what that is and how long it takes (not where `told` is False).
     `runs` that does not exist here is looked for in the folders above (`looking.runs_folder`). `overrides` are fields
     of `Config`; `changes` are the same as text, 'decay=0.9, round_steps=5', for notebooks.
+    Strategies may be policies of the user's own; `reward`, a function of the losses before and after a round, is what
+    policies learn from that say no other, `losses` are added to Eq. 5 (docs/own_ideas.md). The source of all that is
+    part of a run's id. `callbacks` watch what is trained (`experiments.watch`) and change nothing.
     Raises ConfigError for anything misnamed or out of range before training, and DataError or RecordError where files
     are missing, broken or cannot be written.
     """
@@ -49,11 +58,13 @@ def run(
     tasks = [task] if isinstance(task, str) else list(task)
     configs = [config for name in tasks for config in configurations(name, preset, seeds, data, **given)]
     folder = runs_folder(runs)
+    check_watchers(callbacks)
+    asked = strategies if isinstance(strategies, Given) else Given(strategies, reward, losses)
     with interruptible():
-        waiting = [(config, len(pending(config, folder, strategies))) for config in configs]
+        waiting = [(config, len(pending(config, folder, asked))) for config in configs]
         if told:
             announce(folder, [each for each in waiting if each[1]], runs)
-        return [run_seed(config, folder, strategies) for config in configs]
+        return [run_seed(config, folder, asked, callbacks) for config in configs]
 
 
 def configurations(
@@ -88,14 +99,14 @@ def parse_changes(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def pending(config: Config, runs: str | Path, strategies: str | Sequence[str] = "all") -> list[Strategy]:
+def pending(config: Config, runs: str | Path, strategies: Strategies = "all") -> list[Strategy]:
     """The strategies of an experiment that have no finished run yet."""
     folder, chosen = _place(config, expand(runs), strategies)
     return [strategy for strategy in chosen if not (folder / strategy.id / "done.json").exists()]
 
 
-def run_seed(config: Config, runs: Path, strategies: str | Sequence[str] = "all") -> Experiment:
-    """One experiment; only strategies without a finished run are trained, together, as one population.
+def run_seed(config: Config, runs: Path, strategies: Strategies = "all", callbacks: Sequence[Any] = ()) -> Experiment:
+    """One experiment; only strategies without a finished run are trained, together, as one population, and watched.
 
     Where a finished run was made by other code, that is said in one line.
     """
@@ -111,7 +122,7 @@ def run_seed(config: Config, runs: Path, strategies: str | Sequence[str] = "all"
             _refuse_links(folder)
             missing = agreed(pending(config, runs, strategies))  # trained by others since?
             if missing:
-                train_population(config, runs, folder, missing, assistant)
+                train_population(config, runs, folder, missing, assistant, callbacks)
     if not launch().helps:
         tell_other_code(of_other_code(folder / strategy.id for strategy in chosen))
     summary = check_summary(read_json(folder / "experiment.json"), folder / "experiment.json")
@@ -124,13 +135,13 @@ def _assistant(config: Config, runs: Path) -> Experiment:
     return run_seed(override(config, first), runs, config.distillation.assistant)
 
 
-def finished(config: Config, runs: str | Path, strategies: str | Sequence[str] = "all") -> list[Path]:
+def finished(config: Config, runs: str | Path, strategies: Strategies = "all") -> list[Path]:
     """The folders of an experiment's strategies that have a finished run."""
     folder, chosen = _place(config, expand(runs), strategies)
     return [folder / strategy.id for strategy in chosen if (folder / strategy.id / "done.json").exists()]
 
 
-def _place(config: Config, runs: Path, strategies: str | Sequence[str]) -> tuple[Path, tuple[Strategy, ...]]:
+def _place(config: Config, runs: Path, strategies: Strategies) -> tuple[Path, tuple[Strategy, ...]]:
     chosen = parse_strategies(strategies, config)
     if config.distillation.assistant_layers and len(parse_strategies(config.distillation.assistant, config)) != 1:
         raise ConfigError(f"assistant must be one strategy, got {config.distillation.assistant!r}")

@@ -74,7 +74,7 @@ def check_run(about: Any, path: Path) -> Mapping[str, Any]:
         raise RecordError(f"{path}: arm must be a short text, got {_short(about['arm'])}")
     if not _count(about.get("record_version", 0)):
         raise RecordError(f"{path}: record_version must be {_COUNT[1]}, got {_short(about['record_version'])}")
-    for key in ("config", "parameters"):
+    for key in ("config", "parameters", "own"):
         if not isinstance(about.get(key, {}), dict):
             raise RecordError(f"{path} must hold an object under {key!r}, got {_short(about[key])}")
     return about

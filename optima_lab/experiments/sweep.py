@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from pathlib import Path
+from pickle import loads
 from threading import Thread
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from optima_lab.config import TASKS, Config
+from optima_lab.distill.strategies import Strategies, parse_strategies
 from optima_lab.distill.torchrun import launch
 from optima_lab.errors import OptimaError
 from optima_lab.experiments import records
@@ -20,6 +22,7 @@ from optima_lab.experiments.code_fingerprint import tell_other_code
 from optima_lab.experiments.run import Experiment, configurations, finished, pending, run
 from optima_lab.files import expand
 from optima_lab.progress import place_bars
+from optima_lab.source import cells, keep_cells
 
 
 @dataclass
@@ -27,14 +30,15 @@ class Sweep:
     """Tasks × seeds × strategies of one preset, and what became of them."""
 
     tasks: tuple[str, ...]
-    preset: str
-    data: str
-    runs: str
-    seeds: int
-    strategies: str
-    jobs: int
-    changes: Mapping[str, Any]
+    preset: str = "laptop"
+    data: str = ""
+    runs: str = "runs"
+    seeds: int = 1
+    strategies: Strategies = "all"
+    jobs: int = 0
+    changes: Mapping[str, Any] = field(default_factory=dict)
     scheduler: str = ""
+    callbacks: Sequence[Any] = ()  # copies of them, where workers train
     late: bool = False  # after all sweeps of a plan that are not
     experiments: list[Experiment] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -56,6 +60,7 @@ class Sweep:
             "runs": str(expand(self.runs).absolute()),
             "strategies": self.strategies,
             "seeds": 1,
+            "callbacks": self.callbacks,
         }
         known["told"] = False  # the command's own bars say it
         seeds = range(first, first + self.seeds)
@@ -115,7 +120,8 @@ def train_together(sweeps: Sequence[Sweep]) -> Iterator[None]:
             _prepare(pool, by_task, first)
         first.seconds["preparation"] = perf_counter() - start
         calls.sort(key=lambda call: (sweeps[call[1]].late, call[-1]["seed"]))
-        for outcome in pool([*_teachers(by_task, first), *calls]):
+        carried = _carried(sweeps, waiting, calls) if waiting else calls
+        for outcome in pool([*_teachers(by_task, first), *carried]):
             if isinstance(outcome, Outcome):  # not a teacher's: where there is none, its students say why
                 sweeps[outcome.place].note(outcome)
                 yield
@@ -123,6 +129,25 @@ def train_together(sweeps: Sequence[Sweep]) -> Iterator[None]:
     for sweep in sweeps:
         sweep.experiments.sort(key=lambda e: (order.index(e.task), e.seed))
     first.seconds["training"] = perf_counter() - start - first.seconds["preparation"]
+
+
+def _carried(sweeps: Sequence[Sweep], waiting: Sequence[Config], calls: Sequence[tuple]) -> list[tuple]:
+    """The calls as workers take them: a user's own code goes along, with the cells that its source is read from."""
+    chosen = [strategy for sweep in sweeps for strategy in parse_strategies(sweep.strategies, waiting[0])]
+    owns = [strategy.own for strategy in chosen if strategy.own.source.id]
+    if not owns and not any(sweep.callbacks for sweep in sweeps):
+        return [*calls]
+    import cloudpickle
+
+    things = [each for own in owns for each in (own.policy, own.reward, *own.losses) if each is not None]
+    return [(call_own, cells(*things), cloudpickle.dumps(call)) for call in calls]
+
+
+def call_own(files: Mapping[str, str], pickled: bytes) -> Any:
+    """Make a call that holds code of a notebook's, whose cells are these."""
+    keep_cells(files)
+    call, *arguments = loads(pickled)
+    return call(*arguments)
 
 
 def _prepare(pool: Pool, by_task: Sequence[Config], sweep: Sweep) -> None:

@@ -94,9 +94,10 @@ def of_runs(named: Sequence[tuple[Hashable, Facts]]) -> list[Facts]:
 
 
 def settings(about: Facts) -> Facts:
-    """How a run's arms were chosen, from its run.json: policy, its parameters, reward."""
-    given = about.get("parameters") or {}
-    return {"policy": about.get("policy") or "", **given, "reward": about.get("reward") or "all"}
+    """How a run's arms were chosen, from its run.json: policy, its parameters, reward, the user's own code."""
+    given, own = about.get("parameters") or {}, about.get("own") or {}
+    told = {"policy": about.get("policy") or "", **given, "reward": about.get("reward") or "all"}
+    return {**told, "source": str(own["id"])[:6]} if own.get("id") else told
 
 
 def written(strategy: str, facts: Facts) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from optima_lab.bandits.environments import World, make_world
-from optima_lab.bandits.policies import Policy, make_policy
+from optima_lab.bandits.policies import POLICIES, Policy, make_policy
+from optima_lab.bandits.policies.baselines import Fixed, Oracle
+from optima_lab.bandits.policies.trial import try_out
 from optima_lab.bandits.regret import best_arm_share, dynamic_regret
 from optima_lab.bandits.simulate import simulate
 from optima_lab.errors import ConfigError, OptimaError, nearest
@@ -97,8 +99,10 @@ def policy(trial: Callable[[Policy], str]) -> Callable:
     def judge(answer: Any) -> str:
         if not isinstance(answer, Policy):
             return f"the answer is a policy, as make_policy(…) returns it, got {type(answer).__name__} {answer!r}"
-        if answer.name in ("oracle", "fixed"):
+        if isinstance(answer, Oracle | Fixed):
             return f"{answer.name!r} is told beforehand what it should find out; take a policy that learns"
+        if type(answer) not in POLICIES.values():
+            try_out(answer, arms=3, replications=2)
         return trial(answer)
 
     return judge

@@ -1,7 +1,7 @@
 // The playground's worlds and policies, number for number those of optima_lab.bandits (playground.py: `play`).
 // Every function names its Python counterpart; all replications are played at once, arrays are (R, K) row by row.
 
-/** playground.mix */
+/** luck.mix */
 function mix(number) {
   let x = number >>> 0;
   x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
@@ -9,7 +9,7 @@ function mix(number) {
   return (x ^ (x >>> 16)) >>> 0;
 }
 
-/** playground.Luck: hash(call, r) gives a row, `mix(row + k)` its numbers. */
+/** luck.HashRng: hash(call, r) gives a row, `mix(row + k)` its numbers. */
 function makeLuck(seed, stream, quantiles) {
   const base = mix(mix(seed) + stream);
   const half = quantiles.length;
@@ -265,11 +265,14 @@ function rewardChance(settings, streams, quantiles) {
   return chance;
 }
 
-/** playground.play: arms (T, R), regret (T, R) summed up, and the first replication's beliefs (T + 1, K). */
-function simulate(settings, streams, quantiles) {
+/** playground.play: arms (T, R), regret (T, R) summed up, and the first replication's beliefs (T + 1, K).
+ *
+ * `own`: the runs, by name, of policies that Python alone knows and has played; those it has not yet are left out. */
+function simulate(settings, streams, quantiles, own = {}) {
   const means = worldMeans(settings);
   const chance = rewardChance(settings, streams, quantiles);
-  const runs = settings.policies.map((name) => playOut(name, settings, means, chance, makeLuck(settings.seed, streams[name], quantiles)));
+  const known = settings.policies.filter((name) => MAKERS[name] || own[name]);
+  const runs = known.map((name) => own[name] ?? playOut(name, settings, means, chance, makeLuck(settings.seed, streams[name], quantiles)));
   return { settings, means, chance, runs };
 }
 

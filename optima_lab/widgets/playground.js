@@ -357,12 +357,24 @@ function gamePanel(about, said, settings, quantiles, leave) {
 
 // --- the whole -------------------------------------------------------------------------------------------------------
 
-/** Build the playground in `el`; `host` keeps the settings, where there is one. */
-function mount(el, about, view, host = null) {
-  return guarded(el, "Playground of bandits", (root) => buildPlayground(root, about, decode(about.layout, view).quantiles, host));
+/** What Python's policies did, by name, where it was under these settings; `arrays` are those it sent. */
+function ownRuns(own, arrays, settings) {
+  const names = own?.names ?? [];
+  const same = names.length > 0 && Object.keys(settings).every((key) => key === "policies" || own.settings[key] === settings[key]);
+  const part = (n, kind) => arrays[`${n} ${kind}`];
+  return Object.fromEntries((same ? names : []).map((name, n) => {
+    return [name, { name, arms: part(n, "arms"), regret: part(n, "regret"), mean: part(n, "mean"), deviation: part(n, "deviation") }];
+  }));
 }
 
-function buildPlayground(root, about, quantiles, host) {
+/** Build the playground in `el`; `host` keeps the settings, where there is one. */
+function mount(el, about, view, host = null) {
+  return guarded(el, "Playground of bandits", (root) => buildPlayground(root, about, decode(about.layout, view), host));
+}
+
+function buildPlayground(root, about, arrays, host) {
+  const { quantiles } = arrays;
+  const sent = { own: about.own, arrays };
   const first = Object.keys(about.scenes)[0];
   const given = host?.get("settings");
   const state = { settings: { ...about.scenes[first], ...(given ?? {}) }, data: null, t: 0, boxes: null, share: 0.3 };
@@ -377,7 +389,7 @@ function buildPlayground(root, about, quantiles, host) {
     if (stale || !state.look) state.look = theme(root);
     if (state.waiting) run();
     if (!state.data) return;
-    state.boxes = boxesOf(width, state.data.runs.length, state.settings.arms);
+    state.boxes = boxesOf(width, Math.max(1, state.data.runs.length), state.settings.arms);
     context.clearRect(0, 0, width, tall);
     drawPlayground(context, state.look, state.boxes, state.data, state.t, about);
   });
@@ -385,7 +397,7 @@ function buildPlayground(root, about, quantiles, host) {
     const { replications: R, horizon: T } = state.settings;
     const few = Math.max(8, Math.min(R, Math.floor(DRAGGING / T)));
     const settings = { ...state.settings, replications: state.waiting === "dragging" ? few : R };
-    state.data = digest(simulate(settings, about.streams, quantiles));
+    state.data = digest(simulate(settings, about.streams, quantiles, ownRuns(sent.own, sent.arrays, settings)));
     state.waiting = "";
     lookAt(Math.round(state.share * T), false);
   };
@@ -450,13 +462,20 @@ function buildPlayground(root, about, quantiles, host) {
     const now = host.get("settings");
     if (JSON.stringify(now) !== JSON.stringify(state.settings)) change({ ...now });
   };
-  host?.listen(outside);
+  const arrived = () => {
+    const now = host.get("about");
+    Object.assign(sent, { own: now.own, arrays: decode(now.layout, host.get("data")) });
+    run();
+    summary();
+    picture.request();
+  };
+  host?.listen(outside, arrived);
   change({});
   return () => {
     picture.stop();
     game.stop();
     freeKeys();
-    host?.silence(outside);
+    host?.silence(outside, arrived);
   };
 }
 
@@ -520,8 +539,14 @@ export default {
       get: (name) => model.get(name),
       set: (name, value) => model.set(name, value),
       save: () => model.save_changes(),
-      listen: (action) => model.on("change:settings", action),
-      silence: (action) => model.off("change:settings", action),
+      listen: (action, arrived) => {
+        model.on("change:settings", action);
+        model.on("change:data", arrived);
+      },
+      silence: (action, arrived) => {
+        model.off("change:settings", action);
+        model.off("change:data", arrived);
+      },
     };
     return mount(el, model.get("about"), model.get("data"), host);
   },

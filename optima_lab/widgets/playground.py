@@ -4,30 +4,27 @@ The browser plays by itself (`bandits.js`), with chance that Python computes, to
 meet the same luck, and a test holds both to the very same choices.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import anywidget
 import numpy as np
 import traitlets
-from scipy.special import ndtri
 
 from optima_lab import display
 from optima_lab.bandits.arms import LABELS
 from optima_lab.bandits.environments import Gaussian, World, from_function, piecewise
 from optima_lab.bandits.policies import Policy, sized_policy
 from optima_lab.bandits.policies.base import require, require_fraction, require_positive
+from optima_lab.bandits.policies.trial import try_out
 from optima_lab.errors import ConfigError, nearest
 from optima_lab.files import expand
 from optima_lab.widgets import assets as widgets
+from optima_lab.widgets.luck import POLICIES, STREAMS, HashRng, quantiles
 
 WORLDS = {"still": "nothing changes", "swap": "best and worst swap", "pieces": "two changes", "waves": "waves"}
-POLICIES = ("optima", "optima_calibrated", "gaussian_dts", "discounted_ucb", "epsilon_greedy", "random")
-STREAMS = {name: number for number, name in enumerate(("world", *POLICIES))}  # each has luck of its own
-HALF = 2**15  # numbers in the table of normal quantiles above the median
 
 
 @dataclass(frozen=True)
@@ -90,57 +87,6 @@ SCENES: Mapping[str, Settings] = {
 }
 
 
-class HashRng:
-    """Chance that Python and the browser share: the few methods of a numpy generator that these policies call.
-
-    Every number is a hash of (seed, stream, call, replication, arm), so none depends on who else draws; normal ones are
-    65,536 equally likely quantiles, found in a table by the hash's first 16 bits.
-    """
-
-    def __init__(self, seed: int, stream: str) -> None:
-        self.base = mix(mix(np.array([seed])) + np.uint32(STREAMS[stream]))
-        self.calls = 0
-
-    def hashes(self, shape: int | tuple[int, ...]) -> np.ndarray:
-        """uint32 of this shape, (R,) or (R, K); every call has new ones."""
-        rows, columns = (*np.atleast_1d(shape), 1)[:2]
-        row = mix(mix(self.base + np.uint32(self.calls)) + np.arange(rows, dtype=np.uint32))
-        self.calls += 1
-        return mix(row[:, None] + np.arange(columns, dtype=np.uint32)).reshape(shape)
-
-    def random(self, shape: int | tuple[int, ...]) -> np.ndarray:
-        """Uniform in [0, 1)."""
-        return self.hashes(shape) / 2**32
-
-    def standard_normal(self, shape: int | tuple[int, ...]) -> np.ndarray:
-        """N(0, 1)."""
-        table = quantiles().astype(np.float64)
-        return np.concatenate([-table[::-1], table])[self.hashes(shape) >> np.uint32(16)]
-
-    def integers(self, high: int, size: int) -> np.ndarray:
-        """0 … high − 1, equally likely."""
-        return np.floor(self.random(size) * high).astype(np.int64)
-
-    def permuted(self, rows: np.ndarray, axis: int) -> np.ndarray:
-        """Every row in an order of its own."""
-        require(axis == 1, f"axis must be 1, got {axis}")
-        return np.take_along_axis(rows, self.hashes(rows.shape).argsort(axis=1, kind="stable"), axis=1)
-
-
-def mix(number: np.ndarray) -> np.ndarray:
-    """uint32 → uint32, every bit of the result hanging on every bit (C. Wellons' lowbias32)."""
-    x = number.astype(np.uint32)
-    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
-    x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
-    return x ^ (x >> np.uint32(16))
-
-
-@cache
-def quantiles() -> np.ndarray:
-    """float32 (32768,): the upper half of 65,536 equally likely normal quantiles."""
-    return ndtri((np.arange(HALF, 2 * HALF) + 0.5) / (2 * HALF)).astype(np.float32)
-
-
 def world(settings: Settings) -> World:
     """The world of the sliders: means from gap/2 to 3·gap/2 with Gaussian noise."""
     low, noise = settings.gap / 2, Gaussian(settings.noise)
@@ -185,16 +131,24 @@ class Played:
     deviation: np.ndarray
 
 
-def play(settings: Settings) -> dict[str, Played]:
-    """What `bandits.js` plays, played by the library's own policies and world: by name, each with the same luck."""
+def play(settings: Settings, own: Mapping[str, Policy] | None = None) -> dict[str, Played]:
+    """What `bandits.js` plays, played by the library's own policies and world: by name, each with the same luck.
+
+    `own`: policies of a user's, which no browser knows; they play instead, and draw from numpy's generator.
+    """
     means = world(settings).table(settings.horizon)[:, 0]
     luck = HashRng(settings.seed, "world")
     chance = np.stack([luck.standard_normal(settings.replications) for _ in range(settings.horizon)])
-    return {name: _play(name, settings, means, chance) for name in settings.policies}
+    if own is not None:
+        lucks = [np.random.default_rng([settings.seed, number]) for number in range(len(own))]
+        return {n: _play(p, settings, means, chance, luck) for (n, p), luck in zip(own.items(), lucks, strict=True)}
+    draws = {name: cast(np.random.Generator, HashRng(settings.seed, name)) for name in settings.policies}
+    return {name: _play(policy(name, settings), settings, means, chance, luck) for name, luck in draws.items()}
 
 
-def _play(name: str, settings: Settings, means: np.ndarray, chance: np.ndarray) -> Played:
-    player, luck = policy(name, settings), cast(np.random.Generator, HashRng(settings.seed, name))
+def _play(
+    player: Policy, settings: Settings, means: np.ndarray, chance: np.ndarray, luck: np.random.Generator
+) -> Played:
     state = player.init(settings.arms, settings.replications, luck)
     noise, arm = Gaussian(settings.noise), np.zeros(chance.shape, np.int64)
     beliefs = np.full((2, settings.horizon + 1, settings.arms), np.nan)
@@ -209,7 +163,10 @@ def _play(name: str, settings: Settings, means: np.ndarray, chance: np.ndarray) 
 
 
 class Playground(anywidget.AnyWidget):
-    """Sliders, worlds and policies. `settings` follows the page (`Settings(**…)` of it is shown) and can be set."""
+    """Sliders, worlds and policies. `settings` follows the page (`Settings(**…)` of it is shown) and can be set.
+
+    `own` policies, by name, are played here whenever the settings change, and drawn by the page.
+    """
 
     _esm = widgets.script("playground")
     _css = widgets.stylesheet()
@@ -217,23 +174,53 @@ class Playground(anywidget.AnyWidget):
     data = traitlets.Bytes().tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
 
+    def __init__(self, settings: Mapping[str, Any], own: Mapping[str, Policy]) -> None:
+        self.own = own
+        about, data = handed_over(settings, own)
+        super().__init__(about=about, data=data, settings={**settings})
+        if own:
+            self.observe(self._play_own, "settings")
+
+    def _play_own(self, change: Any) -> None:
+        about, data = handed_over(self.settings, self.own)
+        with self.hold_sync():
+            self.about, self.data = about, data
+
     def __repr__(self) -> str:
         return "Playground of bandits: drawn in JupyterLab, and on the page playground.html"
 
 
-def playground(scene: str = "rewards too small to see", **changes: Any) -> Playground:
+def playground(scene: str = "rewards too small to see", own: Sequence[Policy] = (), **changes: Any) -> Playground:
     """The playground as a widget, beginning with a scene of `SCENES`; `changes` are fields of Settings.
 
-    Raises ConfigError for a scene or a value that does not exist.
+    `own`: up to three policies of one's own; they are shown first. Raises ConfigError for a scene or a value that does
+    not exist, and for policies that do not play.
     """
     if scene not in SCENES:
         raise ConfigError(f"scene must be one of {', '.join(SCENES)}, got {scene!r}{nearest(scene, list(SCENES))}")
-    about, data = handed_over()
     try:
         settings = replace(SCENES[scene], **changes)
     except TypeError as error:
         raise ConfigError(f"the playground's settings are {', '.join(asdict(SCENES[scene]))}: {error}") from None
-    return Playground(about=about, data=data, settings=listed(settings))
+    mine = _named(own, settings)
+    shown = listed(settings)
+    room = max(0, 3 - len(mine)) if "policies" not in changes else None
+    shown["policies"] = [*mine, *shown["policies"][:room]]
+    require(len(shown["policies"]) <= 3, f"policies must be one to three, got {', '.join(shown['policies'])}")
+    return Playground(shown, mine)
+
+
+def _named(own: Sequence[Policy], settings: Settings) -> dict[str, Policy]:
+    """A user's policies by names that none of ours has, tried out."""
+    found: dict[str, Policy] = {}
+    for each in own:
+        if not isinstance(each, Policy):
+            raise ConfigError(f"own must hold policies, got {each!r}")
+        try_out(each, settings.arms, 2)
+        name = type(each).__name__
+        taken = [other for other in (*found, *POLICIES) if other.partition(" (")[0] == name]
+        found[f"{name} ({len(taken) + 1})" if taken else name] = each
+    return found
 
 
 def write_page(path: str | Path) -> Path:
@@ -243,20 +230,44 @@ def write_page(path: str | Path) -> Path:
     return widgets.write_page(expand(path), text)
 
 
-def handed_over() -> tuple[dict[str, Any], bytes]:
-    """What the browser gets: worlds, policies with their looks, scenes; and the table of normal quantiles."""
-    layout, data = widgets.pack({"quantiles": quantiles()})
+def handed_over(shown: Mapping[str, Any] | None = None, own: Mapping[str, Policy] | None = None) -> tuple[dict, bytes]:
+    """What the browser gets: worlds, policies with their looks, scenes; and the table of normal quantiles.
+
+    With a user's `own` policies also what they did under the settings `shown`.
+    """
+    arrays, played = {"quantiles": quantiles()}, {}
+    if shown and own:
+        settings = Settings(**{**shown, "policies": ("random",)})  # what is ours is played by the browser
+        played = play(settings, own)
+        arrays |= {
+            f"{number} {kind}": array for number, one in enumerate(played.values()) for kind, array in _flat(one)
+        }
+    layout, data = widgets.pack(arrays)
     known = {name: display.POLICIES[name] for name in POLICIES}
     looks = {name: {"title": it.label, "colour": it.colour, "dash": it.dash} for name, it in known.items()}
     about = {
         "arms": widgets.arms(),
         "layout": layout,
         "worlds": WORLDS,
-        "policies": looks,
+        "policies": looks | {name: {"title": name, **_own_look(place)} for place, name in enumerate(played)},
+        "own": {"settings": dict(shown or {}), "names": [*played]},
         "streams": STREAMS,
         "scenes": {name: listed(settings) for name, settings in SCENES.items()},
     }
     return about, data
+
+
+def _flat(one: Played) -> list[tuple[str, np.ndarray]]:
+    """A policy's play as the browser keeps it."""
+    return [
+        ("arms", one.arm.astype(np.uint8)),
+        *((kind, getattr(one, kind)) for kind in ("regret", "mean", "deviation")),
+    ]
+
+
+def _own_look(place: int) -> dict[str, str]:
+    look = display.SPARE[place]
+    return {"colour": look.colour, "dash": look.dash}
 
 
 def listed(settings: Settings) -> dict[str, Any]:

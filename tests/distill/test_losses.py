@@ -13,20 +13,25 @@ from torch.nn import functional as F
 from optima_lab.bandits.arms import ARMS, LWD, MODULES
 from optima_lab.coca.forward import CoCaFeatures, every_layer, walk
 from optima_lab.coca.model import TaskModel, build
-from optima_lab.distill.layers import Projections
+from optima_lab.distill.layers import ModuleShape, Projections
 from optima_lab.distill.losses import (
     Losses,
+    Matched,
     attention_loss,
     caption_loss,
     contrastive_loss,
     cross_entropy,
+    differentiable,
     hidden_loss,
     kl_divergence,
     mean,
     mean_square,
+    own_losses,
     total_loss,
 )
 from optima_lab.distill.strategies import parse_strategy
+from optima_lab.distill.trace import Features
+from optima_lab.errors import ConfigError
 from optima_lab.tasks.objectives import DeviceBatch
 
 HALF, QUARTERS = tensor([[0.0, 0.0]]), tensor([[log(3.0), 0.0]])  # (½, ½) and (¾, ¼)
@@ -359,3 +364,40 @@ def test_a_teacher_in_inference_mode_can_be_learnt_from():
         theirs = torch.zeros(3)
     mean_square(ours, theirs).backward()
     assert ours.grad is not None and ours.grad.tolist() == pytest.approx([2 / 3] * 3)
+
+
+# ---- the user's own -------------------------------------------------------------------------------------------------
+
+
+def seen_by_a_loss() -> Matched:
+    """One module of one layer, two tokens of which one is real; the teacher's are tensors of inference."""
+    with torch.inference_mode():
+        features = Features({"image": [torch.tensor([[[3.0], [9.0]]])]}, {"image": [torch.zeros(1, 2, 2)]})
+    theirs = differentiable(features, frozenset({"image"}))
+    ours = Features(
+        {"image": [torch.tensor([[[1.0], [1.0]]], requires_grad=True)]}, {}, {"image": tensor([[True, False]])}
+    )
+    projections = Projections({"image": ModuleShape(1, 1)}, {"image": ModuleShape(1, 1)}, seed=0)
+    with torch.no_grad():
+        projections.image[0].fill_(2.0)
+    return Matched(frozenset({"image"}), ours, theirs, projections, torch.zeros(1, 2), None)
+
+
+def test_a_loss_of_the_users_own_sees_projected_layers_and_what_is_real():
+    seen = seen_by_a_loss()
+    ((ours, theirs, real),) = seen.layers()
+    assert (ours.tolist(), theirs.tolist(), real.tolist()) == ([[[2.0], [2.0]]], [[[3.0], [9.0]]], [[True, False]])
+    (value,) = own_losses([lambda s: sum((theirs * ours)[real].sum() for ours, theirs, real in s.layers())], seen)
+    value.backward()  # a product keeps the teacher's tensor, which one of inference would refuse
+    assert value.item() == 6.0 and seen.student.hidden["image"][0].grad.tolist() == [[[6.0], [0.0]]]  # 3 · w
+
+
+def test_losses_of_the_users_own_are_added_as_they_are():
+    losses = Losses(tensor(1.0), None, tensor(3.0), own=(tensor(0.5), tensor(0.25)))
+    assert total_loss(losses, (1.0, 2.0, 1.0)).item() == 7.75  # 1 + 2 · 3 + 0.5 + 0.25
+
+
+def test_a_loss_that_is_no_scalar_is_refused():
+    with pytest.raises(ConfigError, match=r"a loss must be a scalar, <lambda> returned \(2,\)"):
+        own_losses([lambda seen: torch.zeros(2)], seen_by_a_loss())
+    assert own_losses([lambda seen: 0.0], seen_by_a_loss())[0].item() == 0.0  # an arm without layers

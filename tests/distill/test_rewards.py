@@ -5,6 +5,7 @@ from math import inf, nan
 import pytest
 
 from optima_lab.distill.rewards import ProbeLosses, Reward, decrement_ratio, reward
+from optima_lab.errors import ConfigError
 
 BEFORE, AFTER = ProbeLosses(9.0, 2.0, 4.0, 10.0), ProbeLosses(1.0, 1.5, 3.0, 9.0)
 
@@ -64,3 +65,19 @@ def test_a_loss_that_there_is_not_does_not_count_as_zero():
     assert reward(before, after) == Reward(pytest.approx(0.175), None, 0.25, pytest.approx(0.1))
     before, after = before._replace(attention=None), after._replace(attention=None)
     assert reward(before, after, "layers") == Reward(0.25, None, 0.25, None)
+
+
+def test_a_function_of_the_users_own_is_a_reward():
+    assert reward(BEFORE, AFTER, lambda before, after: before.kl - after.kl) == pytest.approx(
+        Reward(0.5, 0.25, 0.25, 0.1)
+    )
+    never = {"asked": False}
+    spoilt = AFTER._replace(kl=nan)
+    assert reward(BEFORE, spoilt, lambda before, after: never.update(asked=True) or 1.0).value == 0.0
+    assert never == {"asked": False}
+
+
+@pytest.mark.parametrize("value", [None, nan, "0.5", [0.5]])
+def test_a_reward_that_is_no_number_is_refused(value):
+    with pytest.raises(ConfigError, match=r"a reward must be a finite number, <lambda>\(.*\) returned"):
+        reward(BEFORE, AFTER, lambda before, after: value)

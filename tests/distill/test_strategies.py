@@ -1,10 +1,19 @@
 """Strategies as text: what they mean, what they are called, and what is refused."""
 
 import pytest
+from cells import cell
 
 from optima_lab.bandits.arms import LABELS, parse_arm
 from optima_lab.bandits.policies import EmaThompson, make_policy
-from optima_lab.distill.strategies import NAMES, Adaptive, Fixed, default_strategies, parse_strategies, parse_strategy
+from optima_lab.distill.strategies import (
+    NAMES,
+    Adaptive,
+    Fixed,
+    Given,
+    default_strategies,
+    parse_strategies,
+    parse_strategy,
+)
 from optima_lab.errors import ConfigError
 from optima_lab.parameters import override
 from optima_lab.presets import preset
@@ -188,14 +197,63 @@ def test_the_text_of_a_strategy_gives_it_again():
         assert parse_strategy(strategy.text, CONFIG) == strategy
 
 
-class Own(EmaThompson):
-    """A policy that is not among ours: its numbers may be others under the same name."""
+GREEDY = """
+from dataclasses import dataclass
+import numpy as np
+from optima_lab.bandits.policies import Policy
+from optima_lab.bandits.policies.base import best, count_play, counters, flat_index
+@dataclass(frozen=True)
+class Greedy(Policy):
+    step: float = 0.1
+    def init(self, arms, replications, generator): return counters(arms, replications)
+    def select(self, state, generator): return best(state["plays"], generator)
+    def learn(self, state, arm, reward): count_play(state, flat_index(state, arm))
+def drop(before, after): return before.kl - after.kl
+def cosine(seen): return 0.0
+"""
+
+
+def test_a_policy_of_the_users_own_is_a_strategy_whose_body_is_in_its_id():
+    greedy = cell(GREEDY)["Greedy"]
+    plain, slow = parse_strategies([greedy(), Adaptive(greedy(step=0.02))], CONFIG)
+    assert (plain.name, plain.text, plain.policy, plain.parameters) == ("Greedy", "Greedy", "Greedy", {"step": 0.1})
+    assert slow.name == "Greedy (step=0.02)" and plain.id.startswith("greedy-") and plain.id != slow.id
+    assert plain.make_policy() == greedy() and greedy.name == "Greedy"
+    words = cell(GREEDY.replace("class Greedy(Policy):", 'class Greedy(Policy):\n    """Words."""'))["Greedy"]
+    body = cell(GREEDY.replace("best(state", "best(-state"))["Greedy"]
+    assert parse_strategy(words(), CONFIG).id == plain.id
+    assert parse_strategy(body(), CONFIG).id != plain.id
+
+
+def test_a_reward_and_losses_of_the_users_own_are_in_names_and_ids():
+    cells = cell(GREEDY)
+    asked = Given(["optima", "img", "none", "optima:reward=kl"], cells["drop"], [cells["cosine"]])
+    optima, img, none, kl = parse_strategies(asked, CONFIG)
+    assert (optima.name, optima.reward) == ("OPTIMA (reward=drop, losses=cosine)", "drop")
+    assert img.name == "Img (losses=cosine)" and img.id.startswith("img-")
+    assert none == parse_strategy("none", CONFIG), "Table 1's baselines stay as they are"
+    assert (kl.name, kl.reward) == ("OPTIMA (reward=kl, losses=cosine)", "kl")
+    other = cell(GREEDY.replace("before.kl - after.kl", "before.hidden - after.hidden"))["drop"]
+    assert (
+        parse_strategy(Adaptive(EmaThompson(), other), CONFIG).id
+        != parse_strategy(Adaptive(EmaThompson(), cells["drop"]), CONFIG).id
+    )
+    assert parse_strategies(Given("optima,img"), CONFIG) == parse_strategies("optima,img", CONFIG)
+
+
+BROKEN = cell(GREEDY + "class Broken(Greedy):\n    def select(self, state, generator): return state['nothing']")[
+    "Broken"
+]
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (Adaptive(Own()), r"policy must be one of .*optima.*, got Own\("),
+        (EmaThompson, r"must be text, a policy, .*got <class .*EmaThompson'>; give an object: EmaThompson\(\)"),
+        (BROKEN(), r"Broken.select must work in a first try, got KeyError: 'nothing' \(line 15, "),
+        (Adaptive(EmaThompson(), lambda before, after: None), "a reward must be a finite number"),
+        (Fixed("img", losses=[EmaThompson]), "losses must be functions of what is matched"),
+        (Fixed("img", losses=[print, print]), "losses must have names of their own, got print, print"),
         (Adaptive(make_policy("oracle")), "policy must be one of"),
         (Adaptive(EmaThompson(), "klx"), "reward must be one of all, kl, layers, train, got 'klx'"),
         (Fixed("img", {"lr": 0.1}), "changes must be of round_steps, .*, got 'lr'"),

@@ -27,7 +27,9 @@ def test_a_line_says_what_will_be_trained_and_how_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained = []
-    monkeypatch.setattr(experiment, "run_seed", lambda config, runs, strategies: trained.append((config, runs)))
+    monkeypatch.setattr(
+        experiment, "run_seed", lambda config, runs, strategies, callbacks: trained.append((config, runs))
+    )
     optima_lab.run(["vqa", "coco"], "smoke", seeds=[0, 3], runs=str(tmp_path), strategies="none,img")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"runs are looked for in {tmp_path}; to be trained: VQA seed 0, VQA seed 3, COCO Caption")

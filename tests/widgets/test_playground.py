@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cells import cell
 from scipy import stats
 
 from optima_lab.bandits.policies.gaussian import DiscountedGaussianThompson
@@ -13,7 +14,8 @@ from optima_lab.bandits.policies.ucb import DiscountedUcb
 from optima_lab.errors import ConfigError
 from optima_lab.report.notebooks import execute
 from optima_lab.widgets import playground
-from optima_lab.widgets.playground import POLICIES, SCENES, HashRng, Settings, mix, play, policy, quantiles, world
+from optima_lab.widgets.luck import POLICIES, HashRng, mix, quantiles
+from optima_lab.widgets.playground import SCENES, Settings, play, policy, world
 
 
 def test_the_hash_is_lowbias32() -> None:
@@ -134,3 +136,63 @@ def test_the_executed_notebook_is_small(tmp_path: Path) -> None:
     path = Path(__file__).parents[2] / "notebooks" / "15_playground.ipynb"
     assert execute(path, tmp_path / path.name, {"figures": tmp_path}).stat().st_size < 1_000_000
     assert (tmp_path / "playground.html").stat().st_size < 2_000_000
+
+
+OWN = cell("""
+import numpy as np
+from optima_lab.bandits.policies import Policy, Selection
+from optima_lab.bandits.policies.base import count_play, counters, flat_index
+class Last(Policy):
+    def init(self, arms, replications, generator): return counters(arms, replications)
+    def select(self, state, generator):
+        R, K = self.sizes(state)
+        return Selection(np.full(R, K - 1), np.zeros((R, K)))
+    def learn(self, state, arm, reward): count_play(state, flat_index(state, arm))
+class Narrow(Last):
+    def select(self, state, generator): return Selection(np.zeros(1, int), np.zeros((1, 7)))
+""")
+
+
+def arrays_of(widget: playground.Playground) -> dict[str, np.ndarray]:
+    kinds = {"f4": np.float32, "u4": np.uint32, "u1": np.uint8}
+    return {
+        part["name"]: np.frombuffer(
+            widget.data, kinds[part["kind"]], int(np.prod(part["shape"])), part["offset"]
+        ).reshape(part["shape"])
+        for part in widget.about["layout"]
+    }
+
+
+def test_policies_of_ones_own_are_played_here_and_handed_over_whenever_settings_change() -> None:
+    widget = playground.playground("two changes", own=[OWN["Last"]()], replications=5)
+    assert widget.settings["policies"] == ["Last", "optima_calibrated", "gaussian_dts"]
+    assert widget.about["policies"]["Last"]["title"] == "Last" and widget.about["own"]["names"] == ["Last"]
+    first = arrays_of(widget)
+    assert first["0 arms"].shape == (500, 5) and (first["0 arms"] == 6).all()
+    settings = Settings(**{**widget.settings, "policies": ("random",)})
+    means = world(settings).table(500)[:, 0]
+    np.testing.assert_allclose(first["0 regret"][:, 0], (means.max(axis=1) - means[:, 6]).cumsum(), rtol=1e-5)
+    widget.settings = {**widget.settings, "horizon": 50, "arms": 3}
+    assert (arrays_of(widget)["0 arms"] == 2).all() and widget.about["own"]["settings"]["horizon"] == 50
+
+
+def test_ones_own_policy_meets_the_luck_of_ours() -> None:
+    """The library's own uniform policy as a user's: other arms, the same rewards for the same arm."""
+    settings = Settings("still", ("random",), arms=3, horizon=40, replications=4)
+    again = [play(settings, {"mine": OWN["Last"]()})["mine"].regret for _ in range(2)]
+    np.testing.assert_array_equal(*again)
+    assert (again[0] == 0).all(), "the last arm is the best where nothing changes"
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        (["optima"], "own must hold policies, got 'optima'"),
+        ([OWN["Narrow"]()], "Narrow.select must return a Selection whose arm is 2 whole numbers below 5"),
+        ([OWN["Last"]()] * 4, r"policies must be one to three, got Last, Last \(2\), Last \(3\), Last \(4\)"),
+    ],
+)
+def test_what_is_no_policy_of_ones_own_is_told(own: list, message: str) -> None:
+    changes = {"policies": ("optima",)} if len(own) > 3 else {}
+    with pytest.raises(ConfigError, match=message):
+        playground.playground(own=own, **changes)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -47,6 +47,12 @@ class Policy(ABC):
     """How arms are chosen. Subclasses are frozen dataclasses of parameters; whatever changes is in the state."""
 
     name: ClassVar[str]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A policy that says no name is called as its class."""
+        super().__init_subclass__(**options)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
 
     @abstractmethod
     def init(self, arms: int, replications: int, generator: np.random.Generator) -> State:

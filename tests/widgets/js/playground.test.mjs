@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./load.mjs";
 
-const { shuffled, startGame } = load(["canvas.js", "bandits.js", "playground.js"], ["shuffled", "startGame"]);
+const { shuffled, startGame, simulate, ownRuns } = load(["canvas.js", "bandits.js", "playground.js"], ["shuffled", "startGame", "simulate", "ownRuns"]);
 const quantiles = Float32Array.from([0.5, 2]);
 const about = { streams: { world: 0, random: 1 }, policies: { random: { title: "random" } } };
 const settings = {
@@ -40,4 +40,15 @@ test("a game is going between its first pull and its last", () => {
     told.push(game.going());
   }
   assert.deepEqual(told, [false, ...Array(19).fill(true), false]);
+});
+
+test("a policy that Python alone knows is drawn where Python has played it, and left out elsewhere", () => {
+  const asked = { ...settings, policies: ["Mine", "random"] };
+  const arrays = { "0 arms": new Uint8Array(40), "0 regret": new Float32Array(40), "0 mean": new Float32Array(63), "0 deviation": new Float32Array(63) };
+  const own = { names: ["Mine"], settings: asked };
+  const shown = (now) => simulate(now, about.streams, quantiles, ownRuns(own, arrays, now)).runs.map(({ name }) => name);
+  assert.deepEqual(shown(asked), ["Mine", "random"]);
+  assert.deepEqual(shown({ ...asked, policies: ["random", "Mine"] }), ["random", "Mine"]);
+  assert.deepEqual(shown({ ...asked, gap: 0.05 }), ["random"]);
+  assert.deepEqual(startGame(asked, 20, about, quantiles).runs.map(({ name }) => name), ["random"]);
 });
