@@ -164,8 +164,15 @@ TEXTS = """() => {
     if (!parent.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    for (const { left, right, top, bottom, width } of range.getClientRects()) {
-      if (width > 1) boxes.push({ left, right, top, bottom, text: node.textContent.trim().slice(0, 40), inner: false });
+    for (const { left, right, top, bottom } of range.getClientRects()) {
+      const box = { left, right, top, bottom, text: node.textContent.trim().slice(0, 40) };
+      for (let above = parent; above; above = above.parentElement) { // what scrolls shows a part
+        if (getComputedStyle(above).overflowX === 'visible') continue;
+        const seen = above.getBoundingClientRect();
+        [box.left, box.right] = [Math.max(box.left, seen.left), Math.min(box.right, seen.right)];
+        [box.top, box.bottom] = [Math.max(box.top, seen.top), Math.min(box.bottom, seen.bottom)];
+      }
+      if (box.right - box.left > 1 && box.bottom > box.top) boxes.push(box);
     }
   }
   for (const canvas of document.querySelectorAll('canvas')) {
@@ -173,7 +180,7 @@ TEXTS = """() => {
     if (!at.width || !window.writtenOn) continue;
     const scale = at.width / canvas.width;
     for (const { left, right, top, bottom, text } of window.writtenOn(canvas)) {
-      const box = { left: at.left + left * scale, right: at.left + right * scale, text, inner: true };
+      const box = { left: at.left + left * scale, right: at.left + right * scale, text };
       box.cut = left < -1 || right > canvas.width + 1 || top < -1 || bottom > canvas.height + 1;
       boxes.push({ ...box, top: at.top + top * scale, bottom: at.top + bottom * scale });
     }
