@@ -42,7 +42,10 @@ def parser_of_commands() -> argparse.ArgumentParser:
     ):
         _runs(command(name, text), name, program)
     text = "execute the lessons on bandits, which need no training, and build the gallery"
-    _pictures(command("lessons", text))
+    lessons = command("lessons", text)
+    _pictures(lessons)
+    told = "instead write the lessons for a class into this folder, their exercises as nbgrader's cells"
+    lessons.add_argument("--assignments", default="", metavar="FOLDER", help=told)
     told = "list what is recorded: progress, age, size, what was interrupted, is stale or broken"
     _kept(command("status", told), "runs")
     told = "remove the named folders of runs, or what was interrupted, is stale, broken or half-written (parts)"
@@ -109,7 +112,7 @@ def _student(command: argparse.ArgumentParser, out: str) -> argparse.ArgumentPar
 def checked(arguments: list[str]) -> list[str]:
     """Name the nearest option for one that does not exist; argparse would not."""
     options = "help yes tensorboard scheduler tasks seeds jobs runs figures strategies preset data batch repeats pixels"
-    known = [f"--{option}" for option in (*options.split(), "out", "split")]
+    known = [f"--{option}" for option in (*options.split(), "out", "split", "assignments")]
     known += [f"--{field}" for field in parameters() if field not in SET_BY_OPTION]
     for argument in arguments:
         name = argument.partition("=")[0]

@@ -20,8 +20,13 @@ from optima_lab.report.pages import markdown, notebook_page, render, scrolling
 from optima_lab.report.tables import results as tables
 
 # Pages that are linked where they exist: widgets, and the claims of the paper.
-PAGES = {"replay": "Replay of a run", "playground": "Playground", "ledger": "Ledger of claims"}
-PLAYED = ("replay", "playground")  # those that one watches and steers
+PAGES = {
+    "replay": "Replay of a run",
+    "playground": "Playground",
+    "exercises": "Exercises",
+    "ledger": "Ledger of claims",
+}
+PLAYED = ("playground", "exercises")  # those that one steers and answers
 FIRST = (
     "arms_compared",
     "module_contribution",

@@ -119,10 +119,10 @@ def notebook_page(notebook: Path, home: str = "../index.html") -> Path:
 
 
 def _with_widgets(cells: Markup, folder: Path, home: str) -> Markup:
-    """Replay and playground in a frame, where their page is written: the same arrays, drawn by the same code."""
+    """Widgets in a frame, where their page is written: the same arrays, drawn by the same code."""
 
     def frame(found: re.Match[str]) -> str:
-        page = found[1] + ".html" if found[1] == "replay" else home.replace("index", found[1])
+        page = home.replace("index", found[1]) if found[1] == "playground" else f"{found[1]}.html"
         framed = f'<iframe class="widget" src="{page}" title="{found[1]}"></iframe>'
         return framed if (folder / page).is_file() else found[0]
 

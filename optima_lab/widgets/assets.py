@@ -21,6 +21,8 @@ from optima_lab.report import pages
 
 SOURCES = {
     "replay": ("canvas.js", "replay.js"),
+    "exercises": ("canvas.js", "exercises.js"),
+    "rollouts": ("canvas.js", "panels.js", "rollouts.js"),
     "playground": ("canvas.js", "bandits.js", "panels.js", "playground.js"),
 }
 KINDS = {"f": ("f4", np.float32), "u": ("u4", np.uint32), "i": ("u4", np.uint32), "b": ("u1", np.uint8)}

@@ -243,5 +243,5 @@ function playButton(now, last, go) {
     [state.at, state.before] = [now(), performance.now()];
     state.frame = requestAnimationFrame(step);
   };
-  return { button, toggle, stop: () => cancelAnimationFrame(state.frame) };
+  return { button, toggle, playing: () => state.playing, stop: () => cancelAnimationFrame(state.frame) };
 }
