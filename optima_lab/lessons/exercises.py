@@ -117,8 +117,7 @@ EXERCISES: dict[str, Exercise] = {
         "0.2",
     ),
     "10.3": Exercise(
-        "Make a policy (`make_policy(name, …)`) whose regret after 300 rounds is at most 85 % of ε-greedy's with "
-        "ε = 0.1.",
+        "Find a policy whose regret after 300 rounds is at most 85 % of ε-greedy's with ε = 0.1.",
         cheaper_than(
             make_policy("epsilon_greedy", epsilon=0.1, step=0.0),
             three_coins(),
@@ -149,7 +148,7 @@ EXERCISES: dict[str, Exercise] = {
         "50",
     ),
     "11.3": Exercise(
-        "Make a policy whose regret in the changing world is at most 85 % of `beta_ts`'s after 1,000 rounds.",
+        "Find a policy whose regret in the changing world is at most 85 % of `beta_ts`'s after 1,000 rounds.",
         cheaper_than(
             make_policy("beta_ts"),
             make_world("piecewise", low=0.2, high=0.8, noise_std=0.0),
@@ -184,7 +183,7 @@ EXERCISES: dict[str, Exercise] = {
         "0.02",
     ),
     "12.3": Exercise(
-        "Make a policy that plays the best arm in at least 40 % of the 1,000 rounds before *and* after the change "
+        "Find a policy that plays the best arm in at least 40 % of the 1,000 rounds before *and* after the change "
         "at round 30,000.",
         hears_a_late_change(),
         "Its belief about an arm that is not played widens again, so it tries that arm now and then.",
@@ -198,7 +197,7 @@ EXERCISES: dict[str, Exercise] = {
         "False",
     ),
     "13.2": Exercise(
-        "Make a policy whose regret in the world `swap` (rewards of 0.02 to 0.06, 1,000 rounds) is at most 90 % of "
+        "Find a policy whose regret in the world `swap` (rewards of 0.02 to 0.06, 1,000 rounds) is at most 90 % of "
         "`optima_calibrated`'s.",
         cheaper_than(
             make_policy("optima_calibrated"),
@@ -227,7 +226,7 @@ EXERCISES: dict[str, Exercise] = {
         "0.566",
     ),
     "14.3": Exercise(
-        "Make a policy whose regret with 31 arms of five modules after 400 rounds is at most 75 % of `kalman_ts`'s.",
+        "Find a policy whose regret with 31 arms of five modules after 400 rounds is at most 75 % of `kalman_ts`'s.",
         cheaper_than(
             make_policy("kalman_ts"),
             five_modules(),
@@ -249,7 +248,7 @@ EXERCISES: dict[str, Exercise] = {
         "8",
     ),
     "14.5": Exercise(
-        "Make a policy whose regret with 255 arms of eight modules after 300 rounds is at most half of `kalman_ts`'s.",
+        "Find a policy whose regret with 255 arms of eight modules after 300 rounds is at most half of `kalman_ts`'s.",
         cheaper_than(
             make_policy("kalman_ts"),
             eight_modules(),

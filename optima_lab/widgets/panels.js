@@ -82,14 +82,16 @@ function drawPlayground(context, look, boxes, data, t, about) {
     drawShares(context, look, box, data, run, t, about, colours);
     drawBeliefs(context, look, boxes.ridges[c], data, run, t, about, colours);
   });
-  if (data.veiled) for (const box of [boxes.means, boxes.regret, ...boxes.heat]) veil(context, look, box, scale(0, T, box.x, box.x + box.w)(t));
+  if (!data.veiled) return;
+  for (const box of [boxes.means, boxes.regret]) veil(context, look, box, scale(0, T, box.x, box.x + box.w)(t), 6);
+  for (const box of boxes.heat) veil(context, look, box, scale(0, T, box.x, box.x + box.w)(t), 0);
 }
 
 /** What is still to come, faint. */
-function veil(context, look, box, from) {
+function veil(context, look, box, from, above) {
   context.globalAlpha = 0.75;
   context.fillStyle = look.paper;
-  context.fillRect(from + 1, box.y - 6, box.x + box.w + 6 - from, box.h + 10);
+  context.fillRect(from + 1, box.y - above, box.x + box.w + 6 - from, box.h + above + 4);
   context.globalAlpha = 1;
 }
 

@@ -11,7 +11,12 @@ import browser
 import played
 import pytest
 
+from optima_lab.bandits.environments import make_world
+from optima_lab.bandits.policies import make_policy
+from optima_lab.bandits.rollout import follow
+from optima_lab.errors import ConfigError
 from optima_lab.widgets import playground, replay
+from optima_lab.widgets.rollouts import rollouts
 
 pytestmark = pytest.mark.browser
 SCREENS = [(390, 844, "light"), (390, 844, "dark"), (1024, 768, "light"), (1024, 768, "dark"), (1280, 720, "light")]
@@ -29,6 +34,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     replay.write_page(played.write(folder, "OPTIMA", "Random", "Img"), folder / "replay.html")
     playground.write_page(folder / "playground.html")
+    world = make_world("piecewise", 200)
+    paths = {name: follow(make_policy(name), world, 200) for name in ("optima", "gaussian_dts", "random")}
+    rollouts(paths, world.changes, page=folder / "film.html")
     return folder
 
 
@@ -142,3 +150,44 @@ def test_the_playground_plays_its_rounds(chromium: Any, pages: Path) -> None:
         slider.fill("590")
         page.get_by_role("button", name="▶ Play").wait_for()
         assert slider.input_value() == "600", "to its end"
+
+
+@pytest.mark.parametrize(("width", "height", "scheme"), SCREENS)
+def test_a_film_fits_and_moves(chromium: Any, pages: Path, width: int, height: int, scheme: str) -> None:
+    with browser.watched(chromium, offline=True, color_scheme=scheme) as page:
+        opened(page, pages / "film.html", width, height)
+        fits(page, width)
+        slider, before = page.get_by_role("slider", name="round"), browser.pixels(page)
+        page.get_by_role("button", name="▶ Play").click()
+        page.wait_for_function("() => Number(document.querySelector('.ol input').value) > 20")
+        page.get_by_role("button", name="Pause").click()
+        assert browser.pixels(page) != before
+        fits(page, width)
+        browser.shot(page, f"fit_film_{width}_{scheme}")
+        slider.focus()
+        page.keyboard.press("End")
+        assert "Round 200 of 200: OPTIMA plays arm " in page.locator(".ol-why").inner_text()
+
+
+def test_a_film_tells_the_rollouts_numbers(chromium: Any, pages: Path) -> None:
+    world = make_world("piecewise", 200)
+    path = follow(make_policy("optima"), world, 200)
+    lost = (path.truth.max(axis=1) - path.truth[range(200), path.arm]).cumsum()
+    with browser.watched(chromium, offline=True) as page:
+        opened(page, pages / "film.html", 1280, 720)
+        for t in (0, 57, 199):
+            page.get_by_role("slider", name="round").fill(str(t))
+            told = page.locator(".ol-why").inner_text()
+            assert f"OPTIMA plays arm {path.arm[t] + 1} (reward " in told
+            numbers = told.split("(reward ")[1].split(")")[0].split(", regret so far ")
+            assert [browser.number(text) for text in numbers] == pytest.approx([path.reward[t], lost[t]], rel=1e-3)
+
+
+def test_a_film_shows_few_rollouts_of_one_size() -> None:
+    world = make_world("swap", 20)
+    path, longer = (follow(make_policy("random"), world, rounds) for rounds in (20, 30))
+    for paths in ({}, {"a": path, "b": longer}, dict.fromkeys("abcd", path)):
+        with pytest.raises(ConfigError, match="a film shows 1 to 3 rollouts of one size"):
+            rollouts(paths)
+    film = rollouts({"a": path})
+    assert repr(film) == "Film of 1 policies: drawn in JupyterLab" and film.round == 0
