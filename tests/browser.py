@@ -135,7 +135,18 @@ def number(text: str) -> float:
 WATCH_TEXT = """() => {
   const written = new WeakMap();
   const kept = CanvasRenderingContext2D.prototype;
-  const { fillText, clearRect } = kept;
+  const { fillText, clearRect, drawImage } = kept;
+  kept.drawImage = function (image, ...at) { // a layer drawn as a whole brings its words
+    const { a, e, d, f } = this.getTransform();
+    if (at.length === 4 && written.has(image)) {
+      const [x, y, w, h] = [at[0] * a + e, at[1] * d + f, (at[2] * a) / image.width, (at[3] * d) / image.height];
+      const moved = written.get(image).map(({ left, right, top, bottom, text }) => (
+        { left: x + w * left, right: x + w * right, top: y + h * top, bottom: y + h * bottom, text }
+      ));
+      written.set(this.canvas, [...(written.get(this.canvas) ?? []), ...moved]);
+    }
+    return drawImage.call(this, image, ...at);
+  };
   kept.clearRect = function (x, y, w, h) {
     if (w > 200 && h > 100) written.set(this.canvas, []);
     return clearRect.call(this, x, y, w, h);

@@ -125,7 +125,7 @@ EXERCISES: dict[str, Exercise] = {
             0.85,
             "explore much at first and little later: which policy explores by what it does not know yet?",
         ),
-        "It stops exploring what it already knows to be worse.",
+        "It explores less than ε = 0.1 does, or stops exploring what it already knows to be worse.",
         "beta_ts",
     ),
     "11.1": Exercise(

@@ -66,11 +66,18 @@ function boxesOf(width, count, K) {
   };
 }
 
+/** All of it: what stays while the round looked at moves, and what moves. */
 function drawPlayground(context, look, boxes, data, t, about) {
-  const { arms: K, horizon: T } = data.settings;
-  const colours = about.arms.slice(0, K).map((arm) => readable(arm.colour, look));
-  drawMeans(context, look, boxes.means, data, t, about, colours);
-  drawRegret(context, look, boxes.regret, data, t, about);
+  drawStill(context, look, boxes, data, about);
+  drawNow(context, look, boxes, data, t, about);
+}
+
+const armColours = (data, about, look) => about.arms.slice(0, data.settings.arms).map((arm) => readable(arm.colour, look));
+
+function drawStill(context, look, boxes, data, about) {
+  const colours = armColours(data, about, look);
+  drawMeans(context, look, boxes.means, data, about, colours);
+  drawRegret(context, look, boxes.regret, data, about);
   data.runs.forEach((run, c) => {
     const box = boxes.heat[c];
     const policy = about.policies[run.name];
@@ -79,12 +86,26 @@ function drawPlayground(context, look, boxes, data, t, about) {
     marker(context, PLACES[c], box.x - 6, box.y - 28, 11, colour, look.paper);
     write(context, policy.title, box.x + 18, box.y - 28, look.ink, "left", BOLD);
     write(context, c ? "" : "how often each arm is played:", box.x - 22, box.y - 9, look.faint);
-    drawShares(context, look, box, data, run, t, about, colours);
+    drawShares(context, look, box, data, run, about, colours);
+  });
+}
+
+/** The round looked at in every panel, the beliefs before it, and, in a film, a veil over what is still to come. */
+function drawNow(context, look, boxes, data, t, about) {
+  const { arms: K, horizon: T } = data.settings;
+  const colours = armColours(data, about, look);
+  const { means, regret, heat } = boxes;
+  const at = (box) => scale(0, T, box.x, box.x + box.w)(t);
+  if (data.veiled) for (const box of [means, regret, ...heat]) veil(context, look, box, at(box), heat.includes(box) ? 0 : 6);
+  for (const box of [means, regret]) rule(context, at(box), box.y - 2, at(box), box.y + box.h + 2, look.ink, 1.5);
+  for (const box of heat) rule(context, at(box), box.y - 2, at(box), box.y + box.h + 2, look.dark ? "#ffffff" : "#d55e00", 2);
+  const y = meansScale(data, means);
+  for (let k = 0; k < K; k += 1) {
+    marker(context, about.arms[k].marker, at(means), y(data.means[Math.min(t, T - 1) * K + k]), 9, colours[k], look.paper);
+  }
+  data.runs.forEach((run, c) => {
     drawBeliefs(context, look, boxes.ridges[c], data, run, t, about, colours);
   });
-  if (!data.veiled) return;
-  for (const box of [boxes.means, boxes.regret]) veil(context, look, box, scale(0, T, box.x, box.x + box.w)(t), 6);
-  for (const box of boxes.heat) veil(context, look, box, scale(0, T, box.x, box.x + box.w)(t), 0);
 }
 
 /** What is still to come, faint. */
@@ -95,24 +116,30 @@ function veil(context, look, box, from, above) {
   context.globalAlpha = 1;
 }
 
-function drawMeans(context, look, box, data, t, about, colours) {
+function meansRange({ means }) {
+  let [low, high] = [0, 0];
+  for (const value of means) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  return [low, 1.05 * high];
+}
+
+const meansScale = (data, box) => scale(...meansRange(data), box.y + box.h, box.y);
+
+function drawMeans(context, look, box, data, about, colours) {
   const { arms: K, horizon: T } = data.settings;
   const values = data.means;
-  const [low, high] = values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [0, 0]);
-  const y = axis(context, look, box, "true mean reward of each arm", low, high * 1.05);
+  const y = axis(context, look, box, "true mean reward of each arm", ...meansRange(data));
   const x = scale(0, T, box.x, box.x + box.w);
   context.lineWidth = 2.2;
   for (let k = 0; k < K; k += 1) {
     context.strokeStyle = colours[k];
     polyline(context, T, (i) => x(i), (i) => y(values[i * K + k]));
     marksAlong(context, T, x, (i) => y(values[i * K + k]), about.arms[k].marker, (k + 0.5) / K, colours[k], look.paper);
-    marker(context, about.arms[k].marker, x(t), y(values[Math.min(t, T - 1) * K + k]), 9, colours[k], look.paper);
   }
   for (const change of data.changes) rule(context, x(change), box.y, x(change), box.y + box.h, look.ink, 1.4, [2, 3]);
-  foot(context, look, box, T, t);
+  foot(context, look, box, T);
 }
 
-function drawRegret(context, look, box, data, t, about) {
+function drawRegret(context, look, box, data, about) {
   const { horizon: T } = data.settings;
   const top = Math.max(1e-9, ...data.runs.map((run) => Math.max(...run.middle.map((m, p) => m + run.half[p]))));
   const y = axis(context, look, box, fitting(context, box.w + 16, "regret: reward lost to the best arm", "regret: reward lost"), 0, top);
@@ -141,20 +168,19 @@ function drawRegret(context, look, box, data, t, about) {
     marksAlong(context, data.at.length, along, (p) => y(run.middle[p]), PLACES[c], (c + 0.5) / data.runs.length, colour, look.paper);
   });
   for (const change of data.changes) rule(context, x(change), box.y, x(change), box.y + box.h, look.ink, 1.4, [2, 3]);
-  foot(context, look, box, T, t);
+  foot(context, look, box, T);
 }
 
-/** The round axis under a box, and the round looked at. */
-function foot(context, look, box, T, t) {
+/** The round axis under a box. */
+function foot(context, look, box, T) {
   const x = scale(0, T, box.x, box.x + box.w);
-  rule(context, x(t), box.y - 2, x(t), box.y + box.h + 2, look.ink, 1.5);
   write(context, "round", box.x, box.y + box.h + 13, look.faint);
   for (const value of ticks(0, T, Math.min(3, Math.floor(box.w / 100)))) {
     if (x(value) > box.x + 75) write(context, String(value), x(value), box.y + box.h + 13, look.faint, value > 0.97 * T ? "right" : "center");
   }
 }
 
-function drawShares(context, look, box, data, run, t, about, colours) {
+function drawShares(context, look, box, data, run, about, colours) {
   const { arms: K, horizon: T } = data.settings;
   const x = scale(0, T, box.x, box.x + box.w);
   const tall = box.h / K;
@@ -167,7 +193,6 @@ function drawShares(context, look, box, data, run, t, about, colours) {
       context.fillRect(left, box.y + k * tall, x(data.edges[w + 1]) - left + 0.3, tall - 1);
     }
   }
-  rule(context, x(t), box.y - 2, x(t), box.y + box.h + 2, look.dark ? "#ffffff" : "#d55e00", 2);
 }
 
 function drawBeliefs(context, look, box, data, run, t, about, colours) {

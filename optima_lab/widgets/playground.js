@@ -156,7 +156,8 @@ function gamePanel(about, said, settings, quantiles, leave) {
       const at = Math.max(box.y, Math.min(box.y + box.h, y(game.rewards[t])));
       marker(context, about.arms[k].marker, x(t + 0.5), at, 10, colours[k], look.ink);
     });
-    foot(context, look, box, T, Math.min(game.pulls.length, T));
+    foot(context, look, box, T);
+    rule(context, x(game.pulls.length), box.y - 2, x(game.pulls.length), box.y + box.h + 2, look.ink, 1.5);
   };
   return { node, begin, ask, pull, going: () => game?.going() ?? false, stop: view.stop };
 }

@@ -24,13 +24,22 @@ function mount(el, about, view, host = null) {
     const said = announcer();
     const tip = h("div", { class: "ol-tip", hidden: true });
     const canvas = h("canvas", { role: "img", "aria-label": "means, regret, choices and beliefs, told below in words" });
+    const layer = document.createElement("canvas"); // what stays from round to round
     const words = h("p", { class: "ol-why" });
     const slider = h("input", { type: "range", min: 0, max: last, step: 1, "aria-label": "round", oninput: () => go(Number(slider.value)) });
     const count = data.runs.length;
     const picture = surface(canvas, (width) => boxesOf(width, count, data.settings.arms).tall, (context, width, tall, stale) => {
-      if (stale || !state.look) [state.look, state.boxes] = [theme(root), boxesOf(width, count, data.settings.arms)];
+      if (stale || !state.look) {
+        [state.look, state.boxes] = [theme(root), boxesOf(width, count, data.settings.arms)];
+        [layer.width, layer.height] = [canvas.width, canvas.height];
+        const inner = layer.getContext("2d");
+        inner.setTransform(context.getTransform());
+        inner.clearRect(0, 0, width, tall);
+        drawStill(inner, state.look, state.boxes, data, about);
+      }
       context.clearRect(0, 0, width, tall);
-      drawPlayground(context, state.look, state.boxes, data, state.t, about);
+      context.drawImage(layer, 0, 0, width, tall);
+      drawNow(context, state.look, state.boxes, data, state.t, about);
     });
     const go = (t, quiet = false) => {
       state.t = Math.max(0, Math.min(last, t));

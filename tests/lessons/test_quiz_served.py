@@ -37,12 +37,12 @@ def answered(page: Any) -> None:
     assert "Not yet: 2.2 it is not; that is the expected reward" in number.inner_text()
     policy = page.locator(".ol-exercise").nth(2)
     policy.get_by_label("answer to 10.3").click()
-    page.keyboard.type("epsilon_greedy:epsilon=0.05,step=0.0")
+    page.keyboard.type("epsilon_greedy:epsilon=0.2,step=0.0")
     policy.get_by_role("button", name="Check").click()
     policy.get_by_text("wanted at most").wait_for()
     policy.get_by_label("answer to 10.3").fill("beta_ts")
     policy.get_by_role("button", name="Check").click()
-    policy.get_by_text("It stops exploring").wait_for()
+    policy.get_by_text("It explores less than").wait_for()
     assert "1 of 3 right" in page.locator(".ol-head").inner_text()
 
 
