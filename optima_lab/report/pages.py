@@ -28,9 +28,7 @@ TAGS = (
 )
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SCROLL = '<div class="scroll" tabindex="0">'
-WIDGET = re.compile(
-    r"<pre>[\w ]*: drawn in JupyterLab, and on the page (replay|playground)\.html\s*</pre>"
-)  # what it says of itself
+WIDGET = re.compile(r"<pre>[\w ]*: drawn in JupyterLab, and on the page (\w+)\.html\s*</pre>")  # its own words
 ATTRIBUTES = {"class", "title", "id", "colspan", "rowspan", "scope", "alt", "width", "height"}
 
 
@@ -109,7 +107,7 @@ def notebook_page(notebook: Path, home: str = "../index.html") -> Path:
     """An executed notebook as `<name>.html` beside it. Not written again where the notebook has not changed."""
     target = notebook.with_suffix(".html")
     frame = "".join((HERE / "templates" / name).read_text(encoding="utf-8") for name in ("base.html", "notebook.html"))
-    mark = sha256(notebook.read_bytes() + (stylesheet() + frame).encode()).hexdigest()[:16]
+    mark = sha256(notebook.read_bytes() + (stylesheet() + frame + WIDGET.pattern).encode()).hexdigest()[:16]
     if target.exists() and f'content="optima-lab {mark}"' in target.read_text(encoding="utf-8")[:1000]:
         return target
     cells, smoke, error = _cells(notebook)

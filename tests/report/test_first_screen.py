@@ -19,17 +19,20 @@ NAMES = ("module_contribution", "arms_compared", "generalization")
 READING = "#### Reading this figure\n\n" + "Bars are high. " * 60
 WIDGET = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
 TOLD = "Replay of 2 recorded runs: drawn in JupyterLab, and on the page replay.html"
+FILM = "Film of 2 policies: drawn in JupyterLab, and on the page three_players_film.html"
 
 
 def executed(folder: Path, preset: str) -> None:
     """Notebooks as the runner leaves them: one that draws three figures, one that shows a replay, one lesson."""
     cell, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
     cells = [each for name in NAMES for each in (cell(f"save(p, folder, '{name}')"), text(READING))]
-    shown = nbformat.v4.new_output("execute_result", data={"text/plain": TOLD, **WIDGET})
+    shown, film = (
+        nbformat.v4.new_output("execute_result", data={"text/plain": words, **WIDGET}) for words in (TOLD, FILM)
+    )
     books = {
         "vqa/01_figures": [text("# 01 · Figures"), *cells],
         "vqa/08_replay": [text("# 08 · Replay"), cell("player", outputs=[shown])],
-        "lessons/10_what": [text("# 10 · What is a bandit?")],
+        "lessons/10_what": [text("# 10 · What is a bandit?"), cell("film", outputs=[film])],
     }
     for name, content in books.items():
         given = {"parameters": {"preset": preset}} if name.startswith("vqa") else {}
@@ -49,7 +52,7 @@ def index(one: Records, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tables.save(tables.results(one.runs, one.experiments), folder / "vqa")
     findings.write(folder / "vqa", one.experiments)
     executed(folder, "laptop")
-    for page in ("vqa/replay.html", "playground.html"):
+    for page in ("vqa/replay.html", "playground.html", "exercises.html", "lessons/three_players_film.html"):
         (folder / page).write_text("<title>a widget</title>")
     return gallery.build(folder)
 
@@ -59,7 +62,9 @@ def test_the_first_screen_says_what_was_found_and_opens_doors(index: Path, one: 
     assert findings.found(tables.results(one.runs, one.experiments), "vqa") in first
     assert "“OPTIMA beats layerwise distillation (LWD)” is" in first
     assert first.count("<img ") == 1 and 'alt="VQA: what each strategy reaches"' in first
-    assert all(f'href="{page}"' in first for page in ("vqa/replay.html", "playground.html", "#lessons"))
+    assert all(
+        f'href="{page}"' in first for page in ("vqa/replay.html", "playground.html", "exercises.html", "#lessons")
+    )
 
 
 def test_a_sentence_stands_under_a_figure_of_these_numbers_alone(index: Path, one: Records, tmp_path: Path) -> None:
@@ -87,10 +92,12 @@ def test_smoke_pages_say_that_their_numbers_mean_nothing(index: Path, tmp_path: 
         assert "numbers mean nothing" in page.read_text() or not count
 
 
-def test_the_executed_replay_notebook_contains_the_replay(index: Path) -> None:
+def test_executed_notebooks_contain_their_replay_and_film(index: Path) -> None:
     page = index.parent / "vqa" / "08_replay.html"
     assert '<iframe class="widget" src="replay.html" title="replay"></iframe>' in page.read_text()
     assert "frame-src 'self'" in page.read_text()
+    lesson = (index.parent / "lessons" / "10_what.html").read_text()
+    assert '<iframe class="widget" src="three_players_film.html" title="three_players_film"></iframe>' in lesson
     (index.parent / "vqa" / "replay.html").rename(index.parent / "kept")
     page.unlink()
     gallery.build(index.parent)
