@@ -43,7 +43,10 @@ def parser_of_commands() -> argparse.ArgumentParser:
     ):
         _runs(command(name, text), name, program)
     text = "execute the lessons on bandits, which need no training, and build the gallery"
-    _pictures(command("lessons", text))
+    lessons = command("lessons", text)
+    _pictures(lessons)
+    told = "instead write the lessons for a class into this folder, their exercises as nbgrader's cells"
+    lessons.add_argument("--assignments", default="", metavar="FOLDER", help=told)
     told = "list what is recorded: progress, age, size, what was interrupted, is stale or broken"
     _kept(command("status", told), "runs")
     watch = _kept(command("watch", "show the newest run as it is trained, in a browser of this machine"), "runs")

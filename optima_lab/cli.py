@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from optima_lab.arguments import SET_BY_OPTION, checked, parser_of_commands
@@ -104,6 +105,7 @@ def _figures(options: dict[str, Any]) -> int:
     _join()
     sweep.train()
     try:
+        _exercises(gallery(expand(options["figures"]), plan))
         draw(sweep, gallery(expand(options["figures"]), plan))
     except Exception:
         report(sweep)
@@ -120,7 +122,21 @@ def _claims(options: dict[str, Any]) -> int:
     return run_claims(plan, gallery(expand(options["figures"]), plan), options["populations"])
 
 
+def _exercises(figures: Path) -> None:
+    """The page of exercises, which the gallery links."""
+    from optima_lab.lessons.quiz import write_page
+
+    if not launch().helps:
+        write_page(figures / "exercises.html")
+
+
 def _lessons(options: dict[str, Any]) -> int:
+    if options["assignments"]:
+        from optima_lab.lessons.assignments import write
+
+        print(*write(expand(options["assignments"])), sep="\n")
+        return 0
+    _exercises(expand(options["figures"]))
     failed, index = execute_lessons(expand(options["figures"]))
     for line in failed:
         print(f"error: {line}", file=sys.stderr)

@@ -129,3 +129,89 @@ def call(page: Any, source: str, expression: str, **given: Any) -> Any:
 def number(text: str) -> float:
     """A number as the page writes it; NaN for its dash."""
     return float("nan") if text.strip() == "–" else float(text.replace("−", "-"))
+
+
+# Every text of the page as a box: words of elements, and what was written on canvases since they were last cleared.
+WATCH_TEXT = """() => {
+  const written = new WeakMap();
+  const kept = CanvasRenderingContext2D.prototype;
+  const { fillText, clearRect, drawImage } = kept;
+  kept.drawImage = function (image, ...at) { // a layer drawn as a whole brings its words
+    const { a, e, d, f } = this.getTransform();
+    if (at.length === 4 && written.has(image)) {
+      const [x, y, w, h] = [at[0] * a + e, at[1] * d + f, (at[2] * a) / image.width, (at[3] * d) / image.height];
+      const moved = written.get(image).map(({ left, right, top, bottom, text }) => (
+        { left: x + w * left, right: x + w * right, top: y + h * top, bottom: y + h * bottom, text }
+      ));
+      written.set(this.canvas, [...(written.get(this.canvas) ?? []), ...moved]);
+    }
+    return drawImage.call(this, image, ...at);
+  };
+  kept.clearRect = function (x, y, w, h) {
+    if (w > 200 && h > 100) written.set(this.canvas, []);
+    return clearRect.call(this, x, y, w, h);
+  };
+  kept.fillText = function (text, x, y, ...more) {
+    const m = this.measureText(text);
+    const { a, e, d, f } = this.getTransform();
+    const box = {
+      left: (x - m.actualBoundingBoxLeft) * a + e, right: (x + m.actualBoundingBoxRight) * a + e,
+      top: (y - m.actualBoundingBoxAscent) * d + f, bottom: (y + m.actualBoundingBoxDescent) * d + f, text,
+    };
+    const list = written.get(this.canvas) ?? [];
+    if (text) list.push(box);
+    written.set(this.canvas, list);
+    return fillText.call(this, text, x, y, ...more);
+  };
+  window.writtenOn = (canvas) => written.get(canvas) ?? [];
+}"""
+TEXTS = """() => {
+  const boxes = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode;
+    const parent = node.parentElement;
+    if (!node.textContent.trim() || parent.closest('script, style, noscript, option, .ol-said, .skip')) continue;
+    if (!parent.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    for (const { left, right, top, bottom } of range.getClientRects()) {
+      const box = { left, right, top, bottom, text: node.textContent.trim().slice(0, 40) };
+      for (let above = parent; above; above = above.parentElement) { // what scrolls shows a part
+        if (getComputedStyle(above).overflowX === 'visible') continue;
+        const seen = above.getBoundingClientRect();
+        [box.left, box.right] = [Math.max(box.left, seen.left), Math.min(box.right, seen.right)];
+        [box.top, box.bottom] = [Math.max(box.top, seen.top), Math.min(box.bottom, seen.bottom)];
+      }
+      if (box.right - box.left > 1 && box.bottom > box.top) boxes.push(box);
+    }
+  }
+  for (const canvas of document.querySelectorAll('canvas')) {
+    const at = canvas.getBoundingClientRect();
+    if (!at.width || !window.writtenOn) continue;
+    const scale = at.width / canvas.width;
+    for (const { left, right, top, bottom, text } of window.writtenOn(canvas)) {
+      const box = { left: at.left + left * scale, right: at.left + right * scale, text };
+      box.cut = left < -1 || right > canvas.width + 1 || top < -1 || bottom > canvas.height + 1;
+      boxes.push({ ...box, top: at.top + top * scale, bottom: at.top + bottom * scale });
+    }
+  }
+  return boxes;
+}"""
+
+
+def overlaps(page: Any, slack: float = 2) -> list[str]:
+    """Texts of a page that lie on one another by more than `slack` pixels each way, or that a canvas cuts off.
+
+    What is written on canvases is known where `page.add_init_script(f"({WATCH_TEXT})()")` ran before.
+    """
+    boxes = page.evaluate(TEXTS)
+    cut = [f"{box['text']!r} is cut" for box in boxes if box.get("cut")]
+    found = [
+        f"{one['text']!r} lies on {other['text']!r}"
+        for number, one in enumerate(boxes)
+        for other in boxes[:number]
+        if min(one["right"], other["right"]) - max(one["left"], other["left"]) > slack
+        and min(one["bottom"], other["bottom"]) - max(one["top"], other["top"]) > slack
+    ]
+    return cut + found

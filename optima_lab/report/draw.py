@@ -11,6 +11,7 @@ from optima_lab.experiments import records
 from optima_lab.experiments.sweep import Sweep
 from optima_lab.fields import Value
 from optima_lab.files import drop_parts, expand, locked
+from optima_lab.report import findings
 from optima_lab.report.gallery import build
 from optima_lab.report.notebooks import Job, execute_all
 from optima_lab.report.shipped import HOME
@@ -50,6 +51,8 @@ def _draw(sweep: Sweep, figures: Path, notebooks: Sequence[str], more: Sequence[
         for name in notebooks
     ]
     sweep.failures += [result.error for result in execute_all([*jobs, *more]) if result.error]
+    for task in trained:
+        findings.write(figures / task, [each for each in sweep.experiments if each.task == task])
     sweep.seconds["notebooks"] = perf_counter() - start
     start = perf_counter()
     playground.write_page(figures / "playground.html")

@@ -14,13 +14,24 @@ from markupsafe import Markup
 from optima_lab.config import TASKS
 from optima_lab.display import task_title, tasks_in_order
 from optima_lab.files import expand, explained, json_text, write_text
-from optima_lab.report import questions
+from optima_lab.report import findings, questions
 from optima_lab.report.manifest import Executed, Picture, collect, manifest
 from optima_lab.report.pages import markdown, notebook_page, render, scrolling
 from optima_lab.report.tables import results as tables
 
 # Pages that are linked where they exist: widgets, and the claims of the paper.
-PAGES = {"replay": "Replay of a run", "playground": "Playground", "ledger": "Ledger of claims"}
+PAGES = {
+    "replay": "Replay of a run",
+    "playground": "Playground",
+    "exercises": "Exercises",
+    "ledger": "Ledger of claims",
+}
+PLAYED = ("playground", "exercises")  # those that one steers and answers
+FIRST = (
+    "arms_compared",
+    "module_contribution",
+    "score_differences",
+)  # the picture of the first screen: the first known
 RESULTS = "00_quickstart.ipynb"  # the notebook that keeps the table of results
 ABOUT = (
     "What each module of a multimodal teacher is worth to a small student, and what OPTIMA's bandit makes of it "
@@ -63,9 +74,30 @@ def _page(folder: Path, rooms: dict[str, list[Executed]], commit: str) -> str:
     about = f"{ABOUT} All of this page is of another question than the presets': {asked}." if asked else ABOUT
     pages = _widgets(folder) | questions.links(folder)
     known = {"title": f"optima-lab: figures{asked and ', ' + asked}", "mark": "", "about": about, "commit": commit}
-    known |= {"pages": pages}
     shown = [_room(folder / name, notebooks) for name, notebooks in rooms.items()]
+    known |= {"pages": pages, "first": _first_screen(folder, rooms, shown)}
     return render("index.html", **known, results=_results(folder, rooms), rooms=shown)
+
+
+def _first_screen(folder: Path, rooms: Mapping[str, list[Executed]], shown: Sequence[dict]) -> dict[str, object]:
+    """What was found in words, one picture, and where one watches, plays and learns."""
+    smoke = {name for name, notebooks in rooms.items() if any(map(_is_smoke, notebooks))}
+    said = [findings.found(tables.load(folder / name), name) for name in rooms if name in TASKS and name not in smoke]
+    drawn = [picture for room in shown for each in room["notebooks"] for picture in each["pictures"]]
+    rank = {name: place for place, name in enumerate(FIRST)}
+    best = min(drawn, key=lambda picture: rank.get(picture["name"], len(rank)), default=None)
+    replays = {
+        f"{name}/replay.html": f"Replay: {_title(name)}" for name in rooms if "replay.html" in _widgets(folder / name)
+    }
+    own = {page: title for page, title in _widgets(folder).items() if page.removesuffix(".html") in PLAYED}
+    lessons = {f"#{_id('lessons')}": "Lessons on bandits"} if "lessons" in rooms else {}
+    doors = replays | own | lessons
+    smoke_of = ", ".join(map(_title, smoke and [name for name in rooms if name in smoke]))
+    return {"said": [text for text in said if text], "picture": best, "doors": doors, "smoke": smoke_of}
+
+
+def _is_smoke(each: Executed) -> bool:
+    return each.parameters.get("preset") == "smoke"
 
 
 def _title(room: str) -> str:
@@ -105,6 +137,7 @@ def _notebook(folder: Path, each: Executed) -> dict[str, object]:
         "id": _id(folder.name, each.path.stem),
         "error": each.error,
         "asked": _parameters(each, ("preset", "seeds", "data", "changes")),
+        "smoke": _is_smoke(each),
         "pictures": [_figure(folder, each, picture) for picture in each.pictures],
     }
 
@@ -122,8 +155,12 @@ def _figure(folder: Path, each: Executed, picture: Picture) -> dict[str, object]
         "runs": ", ".join(picture.origin.get("runs", [])),
         "configuration": picture.origin.get("config", ""),
     }
+    seen = findings.read(folder, facts["configuration"]).get(picture.name, "")
+    if _is_smoke(each) and seen:
+        seen = f"{findings.MEANINGLESS}, and say nothing of the paper's statement."
     known = {"id": _id(folder.name, picture.name), "title": picture.title, "files": picture.files, "facts": facts}
-    return known | {"source": _source(folder, picture), "reading": picture.reading and markdown(picture.reading)}
+    known |= {"name": picture.name, "size": picture.size, "seen": seen, "source": _source(folder, picture)}
+    return known | {"reading": picture.reading and markdown(picture.reading)}
 
 
 def _source(folder: Path, picture: Picture) -> str:

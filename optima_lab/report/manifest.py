@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from optima_lab.report.captions import readings
-from optima_lab.report.figures.style import FORMATS, origin
+from optima_lab.report.figures.style import FORMATS, drawn_size, origin
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure: its files (names in its folder), its reading (markdown), and what it was drawn from."""
+    """One figure: files (names in its folder), reading (markdown), what it was drawn from, its size (pixels)."""
 
     name: str
     title: str
     files: tuple[str, ...]
     reading: str
     origin: dict[str, Any]
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,10 @@ def _pictures(folder: Path, cells: Sequence[dict]) -> list[Picture]:
             f"{reading.name}.{kind}" for kind in (*FORMATS, "csv") if (folder / f"{reading.name}.{kind}").is_file()
         )
         if files:
-            known = origin(folder / f"{reading.name}.png")
+            png = folder / f"{reading.name}.png"
+            known = origin(png)
             title = known.pop("title", "") or reading.name.replace("_", " ")
-            pictures.append(Picture(reading.name, title, files, reading.markdown, known))
+            pictures.append(Picture(reading.name, title, files, reading.markdown, known, drawn_size(png)))
     return pictures
 
 

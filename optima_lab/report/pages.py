@@ -26,7 +26,9 @@ TAGS = (
     "a abbr b blockquote br caption code col colgroup dd del div dl dt em h1 h2 h3 h4 h5 h6 hr i img li ol p pre s "
     "span strong sub sup table tbody td tfoot th thead tr ul"
 )
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SCROLL = '<div class="scroll" tabindex="0">'
+WIDGET = re.compile(r"<pre>[\w ]*: drawn in JupyterLab, and on the page (\w+)\.html\s*</pre>")  # its own words
 ATTRIBUTES = {"class", "title", "id", "colspan", "rowspan", "scope", "alt", "width", "height"}
 
 
@@ -105,22 +107,38 @@ def notebook_page(notebook: Path, home: str = "../index.html") -> Path:
     """An executed notebook as `<name>.html` beside it. Not written again where the notebook has not changed."""
     target = notebook.with_suffix(".html")
     frame = "".join((HERE / "templates" / name).read_text(encoding="utf-8") for name in ("base.html", "notebook.html"))
-    mark = sha256(notebook.read_bytes() + (stylesheet() + frame).encode()).hexdigest()[:16]
+    mark = sha256(notebook.read_bytes() + (stylesheet() + frame + WIDGET.pattern).encode()).hexdigest()[:16]
     if target.exists() and f'content="optima-lab {mark}"' in target.read_text(encoding="utf-8")[:1000]:
         return target
-    cells, error = _cells(notebook)
-    known = {"title": notebook.stem, "mark": mark, "home": home, "name": notebook.name}
+    cells, smoke, error = _cells(notebook)
+    cells = _with_widgets(cells, notebook.parent, home)
+    known = {"title": notebook.stem, "mark": mark, "home": home, "name": notebook.name, "smoke": smoke}
     return write_text(target, render("notebook.html", cells=cells, error=error, **known))
 
 
-def _cells(notebook: Path) -> tuple[Markup, str]:
-    """The notebook's text, code and outputs; for a file that is no notebook, why it is none."""
+def _with_widgets(cells: Markup, folder: Path, home: str) -> Markup:
+    """Widgets in a frame, where their page is written: the same arrays, drawn by the same code."""
+
+    def frame(found: re.Match[str]) -> str:
+        page = home.replace("index", found[1]) if found[1] == "playground" else f"{found[1]}.html"
+        framed = f'<iframe class="widget" src="{page}" title="{found[1]}"></iframe>'
+        return framed if (folder / page).is_file() else found[0]
+
+    return Markup(WIDGET.sub(frame, str(cells)))
+
+
+def _cells(notebook: Path) -> tuple[Markup, bool, str]:
+    """The notebook's text, code and outputs, and whether it is of a smoke run; for a file that is none, why."""
     import nbformat
     from nbconvert import HTMLExporter
 
     try:
         node = nbformat.read(notebook, as_version=4)
     except Exception as error:  # nbformat raises whatever its parsers raise
-        return Markup(), str(error)[:300] or type(error).__name__
+        return Markup(), False, str(error)[:300] or type(error).__name__
     exporter = HTMLExporter(template_name="basic", log=logging.Logger("quiet", logging.ERROR))
-    return scrolling(harmless(str(exporter.from_notebook_node(node)[0]))), ""
+    for output in (output for cell in node.cells for output in cell.get("outputs", [])):
+        output.get("data", {}).pop(WIDGET_VIEW, None)  # what stands beside it as text is shown
+    given = dict(node.metadata.get("optima_lab", {}).get("parameters", {}))
+    cells = harmless(str(exporter.from_notebook_node(node)[0]))
+    return scrolling(cells), given.get("preset") == "smoke", ""

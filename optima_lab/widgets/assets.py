@@ -19,7 +19,12 @@ from optima_lab.display import look
 from optima_lab.files import expand, write_text
 from optima_lab.report import pages
 
-SOURCES = {"replay": ("canvas.js", "replay.js"), "playground": ("canvas.js", "bandits.js", "playground.js")}
+SOURCES = {
+    "replay": ("canvas.js", "replay.js"),
+    "exercises": ("canvas.js", "exercises.js"),
+    "rollouts": ("canvas.js", "panels.js", "rollouts.js"),
+    "playground": ("canvas.js", "bandits.js", "panels.js", "playground.js"),
+}
 KINDS = {"f": ("f4", np.float32), "u": ("u4", np.uint32), "i": ("u4", np.uint32), "b": ("u1", np.uint8)}
 PAGE_BYTES = 2_000_000  # of one offline page
 

@@ -160,6 +160,12 @@ function write(context, text, x, y, colour, align = "left", font = FONT) {
   context.fillText(text, x, y);
 }
 
+/** The first of these texts that is at most `width` pixels wide, in the font of titles; the last where none is. */
+function fitting(context, width, ...texts) {
+  context.font = BOLD;
+  return texts.find((text) => context.measureText(text).width <= width) ?? texts[texts.length - 1];
+}
+
 function rule(context, x1, y1, x2, y2, colour, width = 1, dash = []) {
   context.save();
   context.strokeStyle = colour;
@@ -271,6 +277,16 @@ function marker(context, shape, x, y, size, fill, stroke) {
     context.strokeStyle = stroke;
     context.lineWidth = 1.5;
     context.stroke();
+  }
+}
+
+/** Marks of a line's own shape along it, about 110 pixels apart, so that shapes tell lines as colours do; `shift` (0–1)
+ * keeps those of several lines off one another. */
+function marksAlong(context, count, x, y, shape, shift, fill, stroke) {
+  const pieces = Math.max(2, Math.floor((x(count) - x(0)) / 110));
+  for (let piece = 0; piece < pieces; piece += 1) {
+    const i = Math.floor(((piece + shift) / pieces) * count);
+    if (Number.isFinite(y(i))) marker(context, shape, x(i), y(i), 9, fill, stroke);
   }
 }
 

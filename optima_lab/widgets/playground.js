@@ -20,200 +20,6 @@ const ABOUT = {
   second_change: "per cent of the horizon", decay: "what is remembered of a reward after one more", horizon: "rounds",
   initial_plays: "forced plays of every arm at the start", arms: "number of arms",
 };
-const CURVES = { "-": [], "--": [8, 5], ":": [2, 4], "-.": [8, 4, 2, 4] };
-
-/** What is drawn of a simulation: mean regret with its 95 % band, and shares of plays, over all replications. */
-function digest(simulation) {
-  const { arms: K, horizon: T, replications: R } = simulation.settings;
-  const points = Math.min(T, 160);
-  const windows = Math.max(1, Math.min(40, Math.floor(T / 5)));
-  const at = Array.from({ length: points }, (_, p) => Math.round(((p + 1) * T) / points) - 1);
-  const edges = Array.from({ length: windows + 1 }, (_, w) => Math.round((w * T) / windows));
-  const runs = simulation.runs.map((run) => {
-    const middle = new Float64Array(points);
-    const half = new Float64Array(points);
-    at.forEach((t, p) => {
-      const values = run.regret.subarray(t * R, (t + 1) * R);
-      const mean = values.reduce((a, b) => a + b, 0) / R;
-      const variance = values.reduce((a, b) => a + (b - mean) ** 2, 0) / (R - 1);
-      [middle[p], half[p]] = [mean, 1.96 * Math.sqrt(variance / R)];
-    });
-    const shares = new Float64Array(windows * K);
-    for (let w = 0; w < windows; w += 1) {
-      for (let i = edges[w] * R; i < edges[w + 1] * R; i += 1) shares[w * K + run.arms[i]] += 1;
-      for (let k = 0; k < K; k += 1) shares[w * K + k] /= (edges[w + 1] - edges[w]) * R;
-    }
-    return { ...run, middle, half, shares };
-  });
-  return { ...simulation, at, edges, runs };
-}
-
-/** Part of rounds in which the best arm was played, by all replications. */
-function hitShare({ settings, means }, run) {
-  const { arms: K, horizon: T, replications: R } = settings;
-  let hits = 0;
-  for (let t = 0; t < T; t += 1) {
-    const now = means.subarray(t * K, (t + 1) * K);
-    const top = Math.max(...now);
-    for (let r = 0; r < R; r += 1) if (now[run.arms[t * R + r]] >= top - 1e-12) hits += 1;
-  }
-  return hits / (T * R);
-}
-
-// --- the picture -----------------------------------------------------------------------------------------------------
-
-function boxesOf(width, count, K) {
-  const columns = width / count;
-  const half = width / 2;
-  const heat = 14 * K;
-  const ridges = Math.max(150, 21 * K);
-  return {
-    means: { x: 58, y: 26, w: half - 80, h: 138 },
-    regret: { x: half + 62, y: 26, w: half - 76, h: 138 },
-    heat: Array.from({ length: count }, (_, c) => ({ x: c * columns + 26, y: 222, w: columns - 46, h: heat })),
-    ridges: Array.from({ length: count }, (_, c) => ({ x: c * columns + 26, y: 222 + heat + 32, w: columns - 46, h: ridges })),
-    tall: 222 + heat + 32 + ridges + 24,
-  };
-}
-
-function drawPlayground(context, look, boxes, data, t, about) {
-  const { arms: K, horizon: T } = data.settings;
-  const colours = about.arms.slice(0, K).map((arm) => readable(arm.colour, look));
-  drawMeans(context, look, boxes.means, data, t, about, colours);
-  drawRegret(context, look, boxes.regret, data, t, about);
-  data.runs.forEach((run, c) => {
-    const box = boxes.heat[c];
-    const policy = about.policies[run.name];
-    const colour = readable(policy.colour, look);
-    rule(context, box.x - 22, box.y - 28, box.x + 4, box.y - 28, colour, 4, CURVES[policy.dash]);
-    write(context, policy.title, box.x + 12, box.y - 28, look.ink, "left", BOLD);
-    write(context, c ? "" : "how often each arm is played:", box.x - 22, box.y - 9, look.faint);
-    drawShares(context, look, box, data, run, t, about, colours);
-    drawBeliefs(context, look, boxes.ridges[c], data, run, t, about, colours);
-  });
-  return T;
-}
-
-function drawMeans(context, look, box, data, t, about, colours) {
-  const { arms: K, horizon: T } = data.settings;
-  const values = data.means;
-  const [low, high] = values.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [0, 0]);
-  const y = axis(context, look, box, "true mean reward of each arm", low, high * 1.05);
-  const x = scale(0, T, box.x, box.x + box.w);
-  context.lineWidth = 2.2;
-  for (let k = 0; k < K; k += 1) {
-    context.strokeStyle = colours[k];
-    polyline(context, T, (i) => x(i), (i) => y(values[i * K + k]));
-    marker(context, about.arms[k].marker, x(t), y(values[Math.min(t, T - 1) * K + k]), 9, colours[k], look.paper);
-  }
-  for (const change of changesOf(data.settings)) rule(context, x(change), box.y, x(change), box.y + box.h, look.ink, 1.4, [2, 3]);
-  foot(context, look, box, T, t);
-}
-
-function drawRegret(context, look, box, data, t, about) {
-  const { horizon: T } = data.settings;
-  const top = Math.max(1e-9, ...data.runs.map((run) => Math.max(...run.middle.map((m, p) => m + run.half[p]))));
-  const y = axis(context, look, box, "regret: reward lost to the best arm", 0, top);
-  const x = scale(0, T, box.x, box.x + box.w);
-  for (const run of data.runs) {
-    const policy = about.policies[run.name];
-    const colour = readable(policy.colour, look);
-    context.beginPath();
-    context.moveTo(x(0), y(0));
-    for (const [p, at] of data.at.entries()) context.lineTo(x(at + 1), y(run.middle[p] + run.half[p]));
-    for (let p = data.at.length - 1; p >= 0; p -= 1) context.lineTo(x(data.at[p] + 1), y(run.middle[p] - run.half[p]));
-    context.closePath();
-    context.globalAlpha = 0.18;
-    context.fillStyle = colour;
-    context.fill();
-    context.globalAlpha = 1;
-    context.strokeStyle = colour;
-    context.lineWidth = 2.4;
-    context.setLineDash(CURVES[policy.dash]);
-    context.beginPath();
-    context.moveTo(x(0), y(0));
-    for (const [p, at] of data.at.entries()) context.lineTo(x(at + 1), y(run.middle[p]));
-    context.stroke();
-    context.setLineDash([]);
-  }
-  for (const change of changesOf(data.settings)) rule(context, x(change), box.y, x(change), box.y + box.h, look.ink, 1.4, [2, 3]);
-  foot(context, look, box, T, t);
-}
-
-/** The round axis under a box, and the round looked at. */
-function foot(context, look, box, T, t) {
-  const x = scale(0, T, box.x, box.x + box.w);
-  rule(context, x(t), box.y - 2, x(t), box.y + box.h + 2, look.ink, 1.5);
-  write(context, "round", box.x, box.y + box.h + 13, look.faint);
-  for (const value of ticks(0, T, 3)) {
-    if (value > 0) write(context, String(value), x(value), box.y + box.h + 13, look.faint, value > 0.97 * T ? "right" : "center");
-  }
-}
-
-function drawShares(context, look, box, data, run, t, about, colours) {
-  const { arms: K, horizon: T } = data.settings;
-  const x = scale(0, T, box.x, box.x + box.w);
-  const tall = box.h / K;
-  const [pale, deep] = look.dark ? ["#1b1f27", "#8ab4f8"] : ["#eef3fb", "#08306b"];
-  for (let k = 0; k < K; k += 1) {
-    marker(context, about.arms[k].marker, box.x - 12, box.y + (k + 0.5) * tall, 9, colours[k]);
-    for (let w = 0; w + 1 < data.edges.length; w += 1) {
-      context.fillStyle = between(pale, deep, Math.sqrt(run.shares[w * K + k]));
-      const left = x(data.edges[w]);
-      context.fillRect(left, box.y + k * tall, x(data.edges[w + 1]) - left + 0.3, tall - 1);
-    }
-  }
-  rule(context, x(t), box.y - 2, x(t), box.y + box.h + 2, look.dark ? "#ffffff" : "#d55e00", 2);
-}
-
-function drawBeliefs(context, look, box, data, run, t, about, colours) {
-  const { arms: K, horizon: T } = data.settings;
-  const means = row(run.mean, t, K);
-  const title = means.some(Number.isFinite) ? `belief before round ${Math.min(t + 1, T)}, ○ truth` : "○ truth (no belief of this kind)";
-  write(context, title, box.x - 22, box.y - 12, look.faint);
-  const sds = row(run.deviation, t, K);
-  const truth = row(data.means, Math.min(t, T - 1), K);
-  const x = axisBelow(context, look, box, beliefRange(means, sds, truth, 2.2), 80, 12);
-  const tall = box.h / K;
-  for (let k = 0; k < K; k += 1) {
-    const base = box.y + (k + 1) * tall - 3;
-    rule(context, box.x, base, box.x + box.w, base, look.line);
-    marker(context, about.arms[k].marker, box.x - 12, base - tall / 2 + 3, 9, colours[k]);
-    hill(context, x, means[k], sds[k], base, tall - 5, box.x, box.x + box.w, colours[k], 0.45);
-    marker(context, "o", x(truth[k]), base, 9, look.paper, look.ink);
-  }
-}
-
-/** The round under the pointer, or −1. */
-function roundAt(boxes, T, x, y) {
-  const box = [boxes.means, boxes.regret, ...boxes.heat].find((each) => inside(each, x, y));
-  return box ? Math.max(0, Math.min(T - 1, Math.floor(((x - box.x) / box.w) * T))) : -1;
-}
-
-function tipOf(boxes, data, about, t, x, y) {
-  const { arms: K, horizon: T } = data.settings;
-  const over = roundAt(boxes, T, x, y);
-  if (inside(boxes.means, x, y)) {
-    return [`round ${over + 1}`, ...row(data.means, over, K).map((mean, k) => `arm ${k + 1}: true mean ${say(mean)}`)].join("\n");
-  }
-  if (inside(boxes.regret, x, y)) {
-    const p = Math.max(0, data.at.findIndex((at) => at >= over));
-    const lines = data.runs.map((run) => `${about.policies[run.name].title}: ${say(run.middle[p])} ± ${say(run.half[p])}`);
-    return [`regret after ${data.at[p] + 1} rounds (mean, 95 %)`, ...lines].join("\n");
-  }
-  const c = boxes.heat.findIndex((box) => inside(box, x, y));
-  if (c >= 0) {
-    const k = Math.min(K - 1, Math.floor((y - boxes.heat[c].y) / (boxes.heat[c].h / K)));
-    const w = data.edges.findIndex((edge) => edge > over) - 1;
-    return `arm ${k + 1}: ${say(100 * data.runs[c].shares[w * K + k])} % of rounds ${data.edges[w] + 1}–${data.edges[w + 1]}`;
-  }
-  const b = boxes.ridges.findIndex((box) => inside(box, x, y));
-  if (b < 0) return "";
-  const k = Math.min(K - 1, Math.floor((y - boxes.ridges[b].y) / (boxes.ridges[b].h / K)));
-  const { mean, deviation } = data.runs[b];
-  const belief = Number.isFinite(mean[t * K + k]) ? `\nbelieved ${say(mean[t * K + k])}, deviation ${say(deviation[t * K + k])}` : "";
-  return `arm ${k + 1}${belief}\ntrue mean ${say(data.means[Math.min(t, T - 1) * K + k])}`;
-}
 
 // --- you play --------------------------------------------------------------------------------------------------------
 
@@ -277,9 +83,9 @@ function gamePanel(about, said, settings, quantiles, leave) {
   const question = h("p", { class: "ol-row", role: "alert", hidden: true }, "This game is not over. ", anew, goOn);
   const view = surface(canvas, () => 240, (context, width, tall) => game && drawGame(context, width, tall));
   const node = h("div", { hidden: true },
-    h("p", {}, "Pull an arm: press its button or its number. Nobody tells you the means, and they may change; arms are shuffled for every game, the sliders are hidden until you go back. The policies play the same world with the same luck; their forced plays last half of the game at most."),
+    head, pads, canvas, result, question,
     h("div", { class: "ol-row" }, rounds.node, again, h("button", { onclick: () => leave() }, "back to the playground")),
-    question, head, pads, canvas, result);
+    h("p", {}, "Pull an arm: press its button or its number. Nobody tells you the means, and they may change; arms are shuffled for every game, the sliders are hidden until you go back. The policies play the same world with the same luck; their forced plays last half of the game at most."));
 
   /** Begin anew; a game that has begun and is not over is ended by nobody but its player. */
   const ask = () => {
@@ -350,7 +156,8 @@ function gamePanel(about, said, settings, quantiles, leave) {
       const at = Math.max(box.y, Math.min(box.y + box.h, y(game.rewards[t])));
       marker(context, about.arms[k].marker, x(t + 0.5), at, 10, colours[k], look.ink);
     });
-    foot(context, look, box, T, Math.min(game.pulls.length, T));
+    foot(context, look, box, T);
+    rule(context, x(game.pulls.length), box.y - 2, x(game.pulls.length), box.y + box.h + 2, look.ink, 1.5);
   };
   return { node, begin, ask, pull, going: () => game?.going() ?? false, stop: view.stop };
 }
@@ -397,7 +204,7 @@ function buildPlayground(root, about, arrays, host) {
     const { replications: R, horizon: T } = state.settings;
     const few = Math.max(8, Math.min(R, Math.floor(DRAGGING / T)));
     const settings = { ...state.settings, replications: state.waiting === "dragging" ? few : R };
-    state.data = digest(simulate(settings, about.streams, quantiles, ownRuns(sent.own, sent.arrays, settings)));
+    state.data = digest({ ...simulate(settings, about.streams, quantiles, ownRuns(sent.own, sent.arrays, settings)), changes: changesOf(settings) });
     state.waiting = "";
     lookAt(Math.round(state.share * T), false);
   };
@@ -434,7 +241,8 @@ function buildPlayground(root, about, arrays, host) {
     return picture.request();
   };
   const controls = makeControls(about, state.settings, (changes, dragging) => change(changes, dragging));
-  const main = h("div", {}, h("div", { class: "ol-row" }, h("span", {}, "look at"), h("span", { class: "ol-grow" }, at), where), canvas, words);
+  const film = playButton(() => state.t, () => state.settings.horizon, (t) => lookAt(t));
+  const main = h("div", {}, h("div", { class: "ol-row" }, film.button, h("span", {}, "look at"), h("span", { class: "ol-grow" }, at), where), canvas, words);
   const game = gamePanel(about, said, () => state.settings, quantiles, () => play(false));
   const play = (on) => {
     [main.hidden, game.node.hidden] = [on, !on];
@@ -442,6 +250,8 @@ function buildPlayground(root, about, arrays, host) {
     if (on && !game.going()) game.begin();
     else picture.request();
     yours.setAttribute("aria-pressed", String(on));
+    film.toggle(false);
+    if (on) root.scrollIntoView({ block: "start" });
   };
   const yours = h("button", { "aria-pressed": "false", onclick: () => play(game.node.hidden) }, "You play");
   const luck = h("button", { onclick: () => change({ seed: state.settings.seed + 1 }) }, "new luck");
@@ -473,6 +283,7 @@ function buildPlayground(root, about, arrays, host) {
   change({});
   return () => {
     picture.stop();
+    film.stop();
     game.stop();
     freeKeys();
     host?.silence(outside, arrived);

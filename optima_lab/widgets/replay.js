@@ -4,6 +4,7 @@ const NO_ARM = 255;
 const RATIOS = ["KL", "hidden", "attention"];
 const LOSSES = ["train", "KL", "hidden", "attention"];
 const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+const FAINT = 0.25; // of rounds that are still to come
 const SPEEDS = [1, 2, 5, 10, 30, 60, 200, 1000, 5000];
 
 /**
@@ -107,15 +108,16 @@ function told(track, i) {
 
 // --- where things stand ----------------------------------------------------------------------------------------------
 
-/** Boxes of all panels in a canvas of this width: stacked where it is narrow, two columns where it is wide. */
+/** Boxes of all panels in a canvas of this width: stacked on a telephone, two columns where it is wide. */
 function layout(width) {
   const wide = width >= 820;
+  const slim = width < 450;
   const left = wide ? Math.round(width * 0.46) : width;
   const start = wide ? left + 86 : 52;
   const across = width - start - 12;
   if (wide) {
     return {
-      wide, tall: 500,
+      wide, slim, tall: 500,
       lattice: { x: 0, y: 26, w: left - 30, h: 152 },
       ridges: { x: 150, y: 214, w: left - 188, h: 7 * 23 },
       reward: { x: 0, y: 436, w: left - 30, h: 50 },
@@ -124,9 +126,20 @@ function layout(width) {
       loss: { x: start, y: 336, w: across, h: 130 },
     };
   }
+  if (slim) {
+    return {
+      wide, slim, tall: 856,
+      lattice: { x: 0, y: 28, w: width, h: 132 },
+      ridges: { x: 152, y: 192, w: width - 172, h: 7 * 20 },
+      reward: { x: 0, y: 384, w: width - 8, h: 66 },
+      mean: { x: start, y: 484, w: across, h: 90 },
+      heat: { x: start, y: 606, w: across, h: 7 * 13 },
+      loss: { x: start, y: 750, w: across, h: 74 },
+    };
+  }
   const half = Math.min(282, Math.max(272, Math.round(width * 0.5)));
   return {
-    wide, tall: 530,
+    wide, slim, tall: 530,
     lattice: { x: 0, y: 24, w: half, h: 144 },
     ridges: { x: half + 34, y: 24, w: width - half - 46, h: 7 * 18 },
     reward: { x: 0, y: 192, w: width, h: 40 },
@@ -176,14 +189,15 @@ function drawLattice(context, look, box, track, i) {
     context.strokeStyle = colour;
     context.stroke();
     write(context, node.arm.label, left + width / 2, node.y - 1, on ? onTop(colour) : look.ink, "center");
+    marker(context, node.arm.marker, left + 3, node.y - node.tall / 2, 11, colour, look.paper);
   });
 }
 
-function drawRidges(context, look, box, track, i, wide) {
+function drawRidges(context, look, box, track, i, named, width) {
   const K = track.arms.length;
-  const room = box.w > 200;
-  const title = track.deviation ? `belief${room ? " of each arm" : ""}, ● ${room ? "draw " : ""}r̂` : room ? "● the largest number wins" : "● largest wins";
-  write(context, title, wide ? 0 : box.x - 26, box.y - 12, look.ink, "left", BOLD);
+  const from = named ? 0 : box.x - 26;
+  const titles = track.deviation ? ["belief of each arm, ● draw r̂", "belief, ● r̂"] : ["● the largest number wins", "● largest wins"];
+  write(context, fitting(context, width - from, ...titles), from, box.y - 12, look.ink, "left", BOLD);
   if (!track.draws && !track.deviation) {
     write(context, "this run compares nothing", box.x, box.y + box.h / 2, look.faint);
     return;
@@ -198,7 +212,7 @@ function drawRidges(context, look, box, track, i, wide) {
   track.arms.forEach((arm, k) => {
     const base = box.y + (k + 1) * tall - 2;
     const colour = readable(arm.colour, look);
-    if (wide) write(context, arm.label, box.x - 28, base - tall / 2 + 2, look.ink, "right");
+    if (named) write(context, arm.label, box.x - 28, base - tall / 2 + 2, look.ink, "right");
     marker(context, arm.marker, box.x - 14, base - tall / 2 + 2, 11, colour);
     rule(context, box.x, base, box.x + box.w, base, look.line);
     if (sds.length) hill(context, x, means[k], sds[k], base, tall - 4, box.x, box.x + box.w, colour, 0.4);
@@ -206,20 +220,20 @@ function drawRidges(context, look, box, track, i, wide) {
   });
 }
 
-function drawReward(context, look, box, track, i) {
-  const value = track.reward[i];
-  write(context, `reward ${say(value)}: how far each loss fell`, box.x, box.y - 12, look.ink, "left", BOLD);
-  const third = box.w / 3;
-  const colour = readable("#d55e00", look);
+function drawReward(context, look, box, track, i, slim) {
+  const reward = say(track.reward[i]);
+  const title = fitting(context, box.w, `reward ${reward}: how far each loss fell`, `reward ${reward}: fall of losses`);
+  write(context, title, box.x, box.y - 12, look.ink, "left", BOLD);
+  const wide = slim ? box.w - 152 : box.w / 3 - 24;
   RATIOS.forEach((name, r) => {
     const ratio = track.ratio[3 * i + r];
-    const left = box.x + r * third;
-    const length = Number.isFinite(ratio) ? Math.max(0, ratio / track.most) * (third - 24) : 0;
-    write(context, `${name} ${Number.isFinite(ratio) ? short(ratio) : "–"}`, left, box.y + 12, look.ink);
+    const [left, top] = slim ? [box.x, box.y + 22 * r] : [box.x + (r * box.w) / 3, box.y];
+    write(context, `${name} ${Number.isFinite(ratio) ? short(ratio) : "–"}`, left, top + 12, look.ink);
+    const [barLeft, barTop] = slim ? [left + 152, top + 6] : [left, top + 25];
     context.fillStyle = look.soft;
-    context.fillRect(left, box.y + 25, third - 24, 11);
-    context.fillStyle = colour;
-    context.fillRect(left, box.y + 25, length, 11);
+    context.fillRect(barLeft, barTop, wide, 11);
+    context.fillStyle = readable("#d55e00", look);
+    context.fillRect(barLeft, barTop, Number.isFinite(ratio) ? Math.max(0, ratio / track.most) * wide : 0, 11);
   });
 }
 
@@ -239,6 +253,10 @@ function drawLayer(context, look, boxes, track) {
       context.strokeStyle = readable(arm.colour, look);
       const value = (j) => (track.plays && !(track.plays[j * K + k] > 0) ? NaN : track.mean[j * K + k]);
       polyline(context, track.count + 1, x, (j) => y(value(j)));
+    });
+    track.arms.forEach((arm, k) => {
+      const value = (j) => (track.plays && !(track.plays[j * K + k] > 0) ? NaN : track.mean[j * K + k]);
+      marksAlong(context, track.count + 1, x, (j) => y(value(j)), arm.marker, (k + 0.5) / K, readable(arm.colour, look), look.paper);
     });
   }
   for (const [w, shares] of track.shares.windows.entries()) drawWindow(context, look, heat, track, w, shares);
@@ -271,8 +289,10 @@ function drawSeries(context, look, boxes, track, i, layer, ratio) {
   if (track.mean) axis(context, look, mean, "mean μ of each arm", track.low, track.high);
   else write(context, "mean μ: this run keeps none", mean.x - 4, mean.y - 12, look.ink, "left", BOLD);
   write(context, "how often each arm is played", heat.x - 4, heat.y - 12, look.ink, "left", BOLD);
-  axis(context, look, loss, boxes.wide ? "losses, first = 1:" : "losses:", 0, track.worst);
-  legend(context, look, loss, boxes.wide ? 150 : 66);
+  axis(context, look, loss, boxes.slim ? "" : boxes.wide ? "losses, first = 1:" : "losses:", 0, track.worst);
+  if (boxes.slim) write(context, "losses, first = 1", loss.x - 4, loss.y - 40, look.ink, "left", BOLD);
+  if (boxes.slim) legend(context, look, { ...loss, y: loss.y - 6 }, -loss.x);
+  else legend(context, look, loss, boxes.wide ? 150 : 66);
   const w = Math.max(0, track.edges.findIndex((edge) => edge >= now) - 1);
   const from = x(track.edges[w]);
   for (const [box, end] of [[mean, x(now)], [loss, x(now)], [heat, from]]) {
@@ -281,6 +301,13 @@ function drawSeries(context, look, boxes, track, i, layer, ratio) {
     if (wide >= 1) context.drawImage(layer, box.x * ratio, top * ratio, wide * ratio, tall * ratio, box.x, top, wide, tall);
   }
   drawWindow(context, look, heat, track, w, share(track, track.edges[w], now), now);
+  context.globalAlpha = FAINT; // what is still to come
+  for (const box of [mean, loss, heat]) {
+    const [left, wide] = [x(now), box.x + box.w + 6 - x(now)];
+    const [top, tall] = [box.y - 6, box.h + 12];
+    if (wide >= 1) context.drawImage(layer, left * ratio, top * ratio, wide * ratio, tall * ratio, left, top, wide, tall);
+  }
+  context.globalAlpha = 1;
   const tall = heat.h / track.arms.length;
   track.arms.forEach((arm, k) => {
     const colour = readable(arm.colour, look);
@@ -325,7 +352,8 @@ function makeSide(root, tip, label, seek) {
   const why = h("p", { class: "ol-why" });
   const notes = h("div");
   const table = h("table");
-  const details = h("details", { ontoggle: () => fillTable() }, h("summary", {}, "all numbers of this round"), table);
+  const words = h("p");
+  const details = h("details", { ontoggle: () => fillTable() }, h("summary", {}, "all numbers of this round"), words, h("div", { class: "ol-scroll", tabindex: 0, role: "region", "aria-label": `${label}: numbers` }, table));
   const state = { track: null, i: 0, boxes: layout(600), layer: document.createElement("canvas") };
   const view = surface(canvas, (width) => layout(width).tall, (context, width, tall, stale) => {
     const { track } = state;
@@ -343,13 +371,15 @@ function makeSide(root, tip, label, seek) {
     const { look, boxes } = state;
     const i = Math.min(state.i, track.count - 1);
     drawLattice(context, look, boxes.lattice, track, i);
-    drawRidges(context, look, boxes.ridges, track, i, boxes.wide);
-    drawReward(context, look, boxes.reward, track, i);
+    drawRidges(context, look, boxes.ridges, track, i, boxes.wide || boxes.slim, boxes.wide ? boxes.lattice.w : width);
+    drawReward(context, look, boxes.reward, track, i, boxes.slim);
     drawSeries(context, look, boxes, track, i, state.layer, ratio);
   });
   const fillTable = () => {
     if (!details.open || !state.track) return;
-    table.replaceChildren(...numbers(state.track, Math.min(state.i, state.track.count - 1)));
+    const [told, ...rows] = numbers(state.track, Math.min(state.i, state.track.count - 1));
+    words.textContent = told;
+    table.replaceChildren(...rows);
   };
   const show = (i) => {
     state.i = i;
@@ -407,11 +437,11 @@ function tipText({ track, boxes, i }, over, x, y) {
   return [track.arms[k].label, ...at(track.plays, "plays before n"), ...at(track.mean, "mean μ"), ...at(track.deviation, "standard deviation"), ...at(track.draws, "draw")].join("\n");
 }
 
-/** The table's rows: every arm with its numbers of row i, the arm that was played marked. */
+/** A sentence on the losses, and the table's parts: every arm with its numbers of row i, the arm that was played marked. */
 function numbers(track, i) {
   const K = track.arms.length;
   const columns = [
-    ["plays n", track.plays, i], ["mean μ", track.mean, i], ["st. deviation", track.deviation, i],
+    ["plays n", track.plays, i], ["mean μ", track.mean, i], ["deviation", track.deviation, i],
     ["draw r̂", track.draws, i], ["μ after", track.mean, i + 1],
   ].filter(([, array]) => array);
   const head = h("tr", {}, h("th", { scope: "col" }, "arm"), ...columns.map(([name]) => h("th", { scope: "col" }, name)));
@@ -421,7 +451,7 @@ function numbers(track, i) {
   const losses = LOSSES.map((name, l) => `${name} ${say(track.loss[4 * i + l])}`).join(", ");
   const score = track.score.filter(([round]) => round <= track.round[i]).pop();
   const told = score ? ` Score on the dev split, round ${score[0]}: ${say(score[1])} (${track.metric}).` : "";
-  return [h("caption", {}, `Losses on the probe after this round: ${losses}.${told}`), h("thead", {}, head), h("tbody", {}, ...body)];
+  return [`Losses on the probe after this round: ${losses}.${told}`, h("thead", {}, head), h("tbody", {}, ...body)];
 }
 
 // --- the whole -------------------------------------------------------------------------------------------------------
@@ -443,8 +473,7 @@ function player(root, about, recorded, host) {
   const shown = [host?.get("left") ?? about.shown[0], host?.get("right") ?? about.shown[1]];
   const longer = () => shown.filter((n) => n >= 0).map((n) => tracks[n]).reduce((a, b) => (b.count > a.count ? b : a));
   const longest = () => longer().count;
-  const asked = host?.get("round") ?? 0;
-  const state = { i: about.live ? Infinity : asked, asked, playing: false, speed: calm.matches ? 1 : 10, at: 0, frame: 0 };
+  const state = { i: about.live ? Infinity : (host?.get("round") ?? 0), told: host?.get("round") ?? 0, playing: false, speed: calm.matches ? 1 : 10, at: 0, frame: 0 };
   const said = announcer();
   const tip = h("div", { class: "ol-tip", hidden: true });
   const slider = h("input", { type: "range", min: 0, step: 1, "aria-label": "round", oninput: () => seek(Number(slider.value)) });
@@ -454,6 +483,7 @@ function player(root, about, recorded, host) {
 
   const seek = (i, quiet = false) => {
     state.i = Math.max(0, Math.min(longest() - 1, Math.round(i)));
+    if (Math.floor(state.at) !== state.i) state.at = state.i; // what plays goes on from where one went
     slider.value = state.i;
     const { round } = longer();
     where.textContent = `round ${round[state.i]} of ${round[round.length - 1]}`;
@@ -464,7 +494,7 @@ function player(root, about, recorded, host) {
   };
   const keep = () => {
     if (!host || host.get("round") === state.i) return;
-    state.asked = state.i;
+    state.told = state.i;
     host.set("round", state.i);
     host.save();
   };
@@ -551,8 +581,9 @@ function player(root, about, recorded, host) {
         pick[n].select.value = String(value);
       }
     });
-    if (host.get("round") !== state.asked && !state.playing) seek(host.get("round"), true);
-    state.asked = host.get("round");
+    if (host.get("round") === state.told) return; // as before: of a playing timeline it is an earlier round
+    state.told = host.get("round");
+    seek(state.told, true);
   };
   host?.listen(outside);
   for (const n of [0, 1]) choose(n, shown[n]);

@@ -119,10 +119,16 @@ def handed_over(
         "arms": widgets.arms(),
         "tracks": [_facts(track) for track in found],
         "layout": layout,
-        "problems": list(problems),
+        "problems": [*_smoke(found), *problems],
         "shown": list(shown),
     }
     return widgets.readable(about), data
+
+
+def _smoke(found: Sequence[RunTrace]) -> list[str]:
+    """A line where runs are of the preset smoke."""
+    smoke = any(dict(track.about.get("config") or {}).get("preset") == "smoke" for track in found)
+    return ["A smoke run: it shows that everything works; its numbers mean nothing."] if smoke else []
 
 
 def _facts(track: RunTrace) -> Mapping[str, Any]:

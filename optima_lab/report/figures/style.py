@@ -180,6 +180,18 @@ def origin(path: Path) -> dict[str, Any]:
         return {}
 
 
+def drawn_size(path: Path) -> tuple[int, int]:
+    """Width and height of a saved PNG as drawn, in pixels of a page (the file is finer); (0, 0) where it is none."""
+    from PIL import Image as Picture
+
+    try:
+        with Picture.open(path) as picture:
+            width, height = (round(side * _RC["figure.dpi"] / _RC["savefig.dpi"]) for side in picture.size)
+            return width, height
+    except (OSError, ValueError):
+        return 0, 0
+
+
 def show(paths: list[Path], about: str = "") -> "Image":
     """The saved PNG for a notebook's output: what one sees is what was saved. `about` is for screen readers.
 
@@ -190,8 +202,8 @@ def show(paths: list[Path], about: str = "") -> "Image":
 
     png = next(path for path in paths if path.suffix == ".png")
     alt = about or origin(png).get("title") or png.stem
+    width, _ = drawn_size(png)
     with Picture.open(png) as picture:
-        width = round(picture.width * _RC["figure.dpi"] / _RC["savefig.dpi"])  # as drawn; the file is finer
         if png.stat().st_size <= LARGE_BYTES:
             return Image(data=png.read_bytes(), width=width, alt=alt)
         buffer = BytesIO()

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./load.mjs";
 
-const { shuffled, startGame, simulate, ownRuns } = load(["canvas.js", "bandits.js", "playground.js"], ["shuffled", "startGame", "simulate", "ownRuns"]);
+const { shuffled, startGame, simulate, ownRuns } = load(["canvas.js", "bandits.js", "panels.js", "playground.js"], ["shuffled", "startGame", "simulate", "ownRuns"]);
 const quantiles = Float32Array.from([0.5, 2]);
 const about = { streams: { world: 0, random: 1 }, policies: { random: { title: "random" } } };
 const settings = {

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./load.mjs";
+import { pen } from "./pen.mjs";
 
-const { ranges, share, best, reason, told, layout } = load(
-  ["canvas.js", "replay.js"], ["ranges", "share", "best", "reason", "told", "layout"],
+const { ranges, share, best, reason, told, layout, drawLattice, drawLayer } = load(
+  ["canvas.js", "replay.js"], ["ranges", "share", "best", "reason", "told", "layout", "drawLattice", "drawLayer"],
 );
 const arms = ["Img", "Txt", "Multi"].map((label) => ({ label }));
 
@@ -63,9 +64,9 @@ test("a run that ended or went wrong says so", () => {
 });
 
 test("panels stay inside of the canvas and off one another, on a telephone and on a screen", () => {
-  for (const width of [390, 700, 820, 1600]) {
-    const { wide, tall, ...boxes } = layout(width);
-    assert.equal(wide, width >= 820);
+  for (const width of [340, 390, 449, 480, 700, 820, 1600]) {
+    const { wide, slim, tall, ...boxes } = layout(width);
+    assert.deepEqual([wide, slim], [width >= 820, width < 450]);
     const list = Object.entries(boxes);
     for (const [name, box] of list) {
       assert.ok(box.x >= 0 && box.w > 0 && box.x + box.w <= width, `${name} at ${width}`);
@@ -75,5 +76,32 @@ test("panels stay inside of the canvas and off one another, on a telephone and o
         assert.ok(apart, `${name} and ${other} at ${width}`);
       }
     }
+  }
+});
+
+const SHAPES = ["o", "s", "^", "D", "v", "P", "X"];
+const LOOK = { ink: "#1a1a1a", paper: "#ffffff", line: "#d9d9d9", soft: "#f1f2f5", faint: "#575757", dark: false };
+
+/** Three modules, seven arms, each with its mark, all of one grey: only shapes tell them apart. */
+function grey() {
+  const sets = [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]];
+  const seven = sets.map((modules, k) => ({ label: `arm ${k}`, colour: "#777777", marker: SHAPES[k], modules }));
+  const mean = Float64Array.from({ length: 41 * 7 }, (_, i) => 0.1 * ((i % 7) + 1));
+  const round = Array.from({ length: 40 }, (_, i) => i + 1);
+  const it = { arms: seven, count: 40, axis: round, round, arm: new Uint8Array(40), initial: new Uint8Array(40), mean, plays: new Float64Array(41 * 7).fill(1) };
+  Object.assign(it, { loss: new Float32Array(160).fill(1), ratio: new Float32Array(120) });
+  return Object.assign(it, ranges(it));
+}
+
+test("without colours shapes tell the arms: in the lattice and on every line", () => {
+  for (const width of [390, 480, 1000]) {
+    const lattice = pen();
+    drawLattice(lattice, LOOK, layout(width).lattice, grey(), 0);
+    assert.equal(new Set(lattice.filled.filter((path) => !path.startsWith("roundRect"))).size, 7, `lattice at ${width}`);
+    const lines = pen();
+    drawLayer(lines, LOOK, layout(width), grey());
+    const marks = lines.filled;
+    assert.equal(new Set(marks).size, 7, `lines at ${width}`);
+    for (const mark of new Set(marks)) assert.ok(marks.filter((each) => each === mark).length >= 2, "each line is marked more than once");
   }
 });
