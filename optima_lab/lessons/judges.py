@@ -93,11 +93,11 @@ class Trial:
             return f"your policy fails while it plays ({told}); try it with follow(policy, world) first"
 
     def _refused(self, answer: Policy) -> str:
-        if type(answer) not in POLICIES.values():
-            try_out(answer, self.world.arms, replications=2)
         told_truth = "truth" in answer.init(self.world.arms, 1, stream(UNSEEN, "trial"))
         if isinstance(answer, Oracle | Fixed) or told_truth:
             return f"{answer.name!r} is told beforehand what it should find out; take a policy that learns"
+        if type(answer) not in POLICIES.values():
+            try_out(answer, self.world.arms, replications=2)
         rounds = 4 * self.world.arms
         plays = [follow(answer, self.world, rounds, UNSEEN + luck).arm for luck in range(3)]
         if len(np.unique(plays)) == 1:
