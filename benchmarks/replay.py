@@ -9,6 +9,7 @@ What is measured, in one run, in Debian's chromium without a GPU at 1280 × 720:
 - the same timeline drawn by matplotlib into an `Output` (`clear_output`, `plt.show`), the usual way without a widget of
   one's own: from a key press on its slider until the new picture stands in the page;
 - the playground while a slider moves, every frame a new simulation, on its offline page;
+- a lesson's film of three policies and 1,000 rounds, playing, on its offline page;
 - from the cell's end (the kernel is idle again) to the replay's first picture, on a page where no widget was before;
   beside it ipywidgets' slider, which waits for JupyterLab's widget manager, too (negative: drawn before the end);
 - a record of 100,000 rounds: until it is drawn, and playing;
@@ -31,9 +32,13 @@ import nbformat
 import numpy as np
 from playwright.sync_api import Error
 
+from optima_lab.bandits.environments import make_world
+from optima_lab.bandits.policies import make_policy
+from optima_lab.bandits.rollout import follow
 from optima_lab.widgets import assets as widgets
 from optima_lab.widgets import playground, recording, replay, watch
 from optima_lab.widgets.live import Live
+from optima_lab.widgets.rollouts import rollouts
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the real browser and JupyterLab of the tests
 import browser
@@ -188,6 +193,7 @@ def on_pages(chromium: Any, folder: Path) -> None:
         page.goto(playground.write_page(folder / "playground.html").as_uri())
         page.wait_for_selector(".ol canvas")
         line("playground, 3 policies, dragging", browser.wait(page, "dragging", DRAG, SECONDS), FRAME_MILLISECONDS)
+    film(chromium, folder)
     path = folder / "long.html"
     about, data = replay.handed_over([long_track(100_000)], (0, replay.NOTHING), [])
     widgets.write_page(path, widgets.page("Long", "replay", about, data))
@@ -238,6 +244,20 @@ def _grow(waiting: dict[Path, list[played.Row]], ended: threading.Event) -> None
         for run, rows in waiting.items():
             with (run / "rounds.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(rows.pop(0)) + "\n")
+
+
+def film(chromium: Any, folder: Path) -> None:
+    """The film of lesson 11."""
+    world = make_world("piecewise", ROUNDS, low=0.2, high=0.8, noise_std=0.0)
+    paths = {name: follow(make_policy(name), world, ROUNDS) for name in ("beta_ts", "beta_dts", "random")}
+    rollouts(paths, world.changes, page=folder / "film.html")
+    with browser.watched(chromium, offline=True) as page:
+        page.goto((folder / "film.html").as_uri())
+        page.wait_for_selector(".ol canvas")
+        page.get_by_role("button", name="Play").click()
+        times, rounds = browser.wait(page, "the film's frames", FRAMES, SECONDS)
+        assert rounds > 0.5 * len(times), f"film: only {rounds} rounds were shown in {len(times)} frames"
+        line(f"film, 3 policies, {ROUNDS:,} rounds, playing", times, FRAME_MILLISECONDS)
 
 
 def long_track(rounds: int) -> recording.RunTrace:

@@ -16,7 +16,7 @@ from optima_lab.files import expand
 from optima_lab.parameters import about, flat, parameters
 from optima_lab.presets import preset
 from optima_lab.report.questions import gallery
-from optima_lab.report.shipped import execute_lessons, require
+from optima_lab.report.shipped import execute_lessons, require, require_lessons
 from optima_lab.terminal import check_folder, exit_code
 
 
@@ -131,6 +131,7 @@ def _exercises(figures: Path) -> None:
 
 
 def _lessons(options: dict[str, Any]) -> int:
+    require_lessons()
     if options["assignments"]:
         from optima_lab.lessons.assignments import write
 

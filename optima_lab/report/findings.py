@@ -39,8 +39,8 @@ MEANINGLESS = "This is a smoke run: its numbers mean nothing"
 
 def write(folder: Path, experiments: Sequence[Experiment]) -> None:
     """Keep the sentences of the experiments of one task beside their figures."""
-    readers = (records.read_runs, records.read_rounds, records.read_evals)
-    found = sentences(Recorded(*(reader(experiments) for reader in readers)))
+    runs, rounds, evals = (frame(experiments) for frame in (records.read_runs, records.read_rounds, records.read_evals))
+    found = sentences(Recorded(runs, rounds, evals))
     records.write_json(folder / FILE, {"config": provenance(experiments)["config"], "figures": found})
 
 
@@ -71,7 +71,7 @@ def _sentence(parts: Sequence[tuple[str, str]]) -> str:
 def _judged(claim: Claim, recorded: Recorded) -> tuple[str, str]:
     unit = claim.raw_unit if claim.unit == SCORE else claim.unit
     rows = details(recorded, [replace(claim, by_task=True, unit=unit)]).to_dict("records")
-    known = [row for row in rows if isfinite(row["effect"])]
+    known = [{str(name): value for name, value in row.items()} for row in rows if isfinite(row["effect"])]
     if not known:
         return f"nothing is recorded of “{claim.text}”", ""
     verdict = together([row["verdict"] for row in known], "all" if claim.needs == "all" else "any")

@@ -73,7 +73,12 @@ def _page(folder: Path, rooms: dict[str, list[Executed]], commit: str) -> str:
     asked = folder.name.replace(",", ", ") if folder.parent.name == questions.FOLDER else ""
     about = f"{ABOUT} All of this page is of another question than the presets': {asked}." if asked else ABOUT
     pages = _widgets(folder) | questions.links(folder)
-    known = {"title": f"optima-lab: figures{asked and ', ' + asked}", "mark": "", "about": about, "commit": commit}
+    known: dict[str, object] = {
+        "title": f"optima-lab: figures{asked and ', ' + asked}",
+        "mark": "",
+        "about": about,
+        "commit": commit,
+    }
     shown = [_room(folder / name, notebooks) for name, notebooks in rooms.items()]
     known |= {"pages": pages, "first": _first_screen(folder, rooms, shown)}
     return render("index.html", **known, results=_results(folder, rooms), rooms=shown)
@@ -92,7 +97,7 @@ def _first_screen(folder: Path, rooms: Mapping[str, list[Executed]], shown: Sequ
     own = {page: title for page, title in _widgets(folder).items() if page.removesuffix(".html") in PLAYED}
     lessons = {f"#{_id('lessons')}": "Lessons on bandits"} if "lessons" in rooms else {}
     doors = replays | own | lessons
-    smoke_of = ", ".join(map(_title, smoke and [name for name in rooms if name in smoke]))
+    smoke_of = ", ".join(_title(name) for name in rooms if name in smoke)
     return {"said": [text for text in said if text], "picture": best, "doors": doors, "smoke": smoke_of}
 
 
@@ -158,7 +163,8 @@ def _figure(folder: Path, each: Executed, picture: Picture) -> dict[str, object]
     seen = findings.read(folder, facts["configuration"]).get(picture.name, "")
     if _is_smoke(each) and seen:
         seen = f"{findings.MEANINGLESS}, and say nothing of the paper's statement."
-    known = {"id": _id(folder.name, picture.name), "title": picture.title, "files": picture.files, "facts": facts}
+    known: dict[str, object] = {"id": _id(folder.name, picture.name), "title": picture.title, "files": picture.files}
+    known["facts"] = facts
     known |= {"name": picture.name, "size": picture.size, "seen": seen, "source": _source(folder, picture)}
     return known | {"reading": picture.reading and markdown(picture.reading)}
 

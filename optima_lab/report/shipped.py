@@ -28,12 +28,16 @@ def lessons() -> list[Path]:
     return sorted(HOME.glob("1*.ipynb"))
 
 
+def require_lessons() -> None:
+    """Raise NotebookError where the lessons or what runs them are not there."""
+    require([path.name for path in lessons()] or ["10_what_is_a_bandit.ipynb"])
+
+
 def execute_lessons(figures: Path) -> tuple[list[str], Path]:
     """Execute the lessons into `figures/lessons` and build the gallery; what failed, a line each, and the gallery."""
     from optima_lab.report.gallery import build
     from optima_lab.report.notebooks import Job, execute_all
 
-    require([path.name for path in lessons()] or ["10_what_is_a_bandit.ipynb"])
     jobs = [Job(path, figures / "lessons" / path.name, {"figures": figures}) for path in lessons()]
     failed = [result.error for result in execute_all(jobs) if result.error]
     return failed, build(figures)

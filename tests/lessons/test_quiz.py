@@ -8,6 +8,7 @@ from typing import Any
 import browser
 import pytest
 
+from optima_lab.cli import main
 from optima_lab.errors import ConfigError
 from optima_lab.lessons import assignments, quiz
 from optima_lab.lessons.exercises import EXERCISES, check
@@ -113,6 +114,13 @@ def test_a_class_gets_questions_cells_to_answer_and_tests(tmp_path: Path) -> Non
             if "**Exercise " in "".join(cell["source"])
         ]
     assert seen == [f"**Exercise {number}.** {one.question}" for number, one in EXERCISES.items()]
+
+
+def test_the_command_writes_a_class_its_notebooks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lessons", "--assignments", str(tmp_path / "class"), "--figures", str(tmp_path / "figures")]) == 0
+    told = capsys.readouterr().out.split()
+    assert [Path(path).stem[:2] for path in told] == list(quiz.TITLES) and all(Path(path).is_file() for path in told)
+    assert not (tmp_path / "figures").exists(), "nothing is executed"
 
 
 def test_a_graded_cell_passes_a_right_answer_and_says_why_another_fails() -> None:
