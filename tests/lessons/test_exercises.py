@@ -1,8 +1,10 @@
 """The checker: unanswered is said, right is explained, wrong fails with a hint."""
 
+import numpy as np
 import pytest
 
-from optima_lab.bandits.policies import make_policy
+from optima_lab.bandits.policies import Policy, Selection, make_policy
+from optima_lab.bandits.policies.baselines import Oracle
 from optima_lab.errors import ConfigError, OptimaError
 from optima_lab.lessons.exercises import EXERCISES, WrongAnswer, check
 
@@ -70,6 +72,40 @@ def test_an_exercise_is_unanswered_then_wrong_then_right(number: str) -> None:
 def test_answers_of_another_kind_are_told_what_is_wanted(number: str, answer: object, message: str) -> None:
     with pytest.raises(WrongAnswer, match=message):
         check(number, answer)
+
+
+class Mine(Policy):
+    """A policy of one's own, without a name, that plays as Thompson sampling does."""
+
+    def init(self, arms, replications, generator):
+        return make_policy("beta_ts").init(arms, replications, generator)
+
+    def select(self, state, generator):
+        return make_policy("beta_ts").select(state, generator)
+
+    def learn(self, state, arm, reward):
+        make_policy("beta_ts").learn(state, arm, reward)
+
+
+class Told(Oracle):
+    """The oracle under another name."""
+
+
+class Broken(Mine):
+    """Made for one replication."""
+
+    def select(self, state, generator):
+        return Selection(np.zeros(1, int), np.zeros((1, 3)))
+
+
+def test_a_policy_of_ones_own_is_judged() -> None:
+    assert check("10.3", Mine()).answered
+    with pytest.raises(WrongAnswer, match="'Told' is told beforehand"):
+        check("10.3", Told())
+    with pytest.raises(
+        ConfigError, match=r"Broken\.select must return a Selection whose arm is 2 whole numbers below 3"
+    ):
+        check("10.3", Broken())
 
 
 def test_playing_well_only_before_or_only_after_is_not_enough() -> None:
