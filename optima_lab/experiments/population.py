@@ -71,6 +71,8 @@ def agreed(missing: Sequence[Strategy]) -> Sequence[Strategy]:
     return parallel.broadcast(missing)
 
 
+@torch.inference_mode(False)  # an interrupt that falls into a context's exit leaves a notebook without gradients
+@torch.enable_grad()
 def train_population(
     config: Config,
     runs: Path,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from cells import cell
 from test_run import SMALL, ask, files
 
@@ -136,6 +137,23 @@ def test_watching_changes_no_number_and_tells_of_every_round(runs: Path) -> None
     before = files(watched)
     ask(watched, "optima", callbacks=[tampers])
     assert files(watched) == before and len(seen) == 2, "what is finished is not trained for a callback"
+
+
+def test_a_run_goes_on_in_the_process_that_was_interrupted(runs: Path) -> None:
+    """Where the interrupt fell into the exit of a context, gradients are still off when the cell is run again."""
+
+    def interrupts(run: Any, record: dict, steps: list[dict]) -> None:
+        raise KeyboardInterrupt
+
+    again, alone = runs, runs.parent / "alone"
+    shutil.copytree(runs / "cache", alone / "cache")
+    with pytest.raises(KeyboardInterrupt):
+        ask(again, "img", callbacks=[interrupts])
+    with torch.inference_mode():
+        (one,) = ask(again, "img")
+    (other,) = ask(alone, "img")
+    for file in ("rounds.jsonl", "steps.jsonl", "evals.jsonl"):
+        assert (one.folder / "img" / file).read_bytes() == (other.folder / "img" / file).read_bytes()
 
 
 def test_what_a_cell_defines_goes_along_to_workers(runs: Path, first: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from optima_lab.bandits.policies import make_policy
+from optima_lab.bandits.policies import Policy, make_policy
 from optima_lab.bandits.policies.base import Selection, State
 from optima_lab.bandits.policies.baselines import Oracle, Uniform
 from optima_lab.errors import ConfigError
@@ -107,6 +107,30 @@ class Broken(Uniform):
         raise KeyError("memory")
 
 
+class Mine(Policy):
+    """A policy of one's own, without a name, that plays as Thompson sampling does."""
+
+    def init(self, arms: int, replications: int, generator: np.random.Generator) -> State:
+        return make_policy("beta_ts").init(arms, replications, generator)
+
+    def select(self, state: State, generator: np.random.Generator) -> Selection:
+        return make_policy("beta_ts").select(state, generator)
+
+    def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
+        make_policy("beta_ts").learn(state, arm, reward)
+
+
+class TooFew(Mine):
+    """Made for one replication."""
+
+    def select(self, state: State, generator: np.random.Generator) -> Selection:
+        return Selection(np.zeros(1, int), np.zeros((1, 3)))
+
+
+def test_a_policy_of_ones_own_is_judged() -> None:
+    assert check("10.3", Mine()).state == "right"
+
+
 @pytest.mark.parametrize(
     ("number", "answer", "message"),
     [
@@ -121,7 +145,8 @@ class Broken(Uniform):
         ("10.3", make_policy("fixed", arm=2), "'fixed' is told beforehand"),
         ("10.3", Told(), "'clever' is told beforehand"),
         ("10.3", Constant(), "it plays arm 2 in every round, whatever the rewards are"),
-        ("10.3", Broken(), "your policy fails while it plays (KeyError: 'memory')"),
+        ("10.3", Broken(), "Broken.select must work in a first try, got KeyError: 'memory'"),
+        ("10.3", TooFew(), "TooFew.select must return a Selection whose arm is 2 whole numbers below 3"),
     ],
     ids=str,
 )

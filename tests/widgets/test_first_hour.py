@@ -83,7 +83,7 @@ def shown(page: Any, number: int) -> str:
 @pytest.mark.parametrize(
     ("preset", "size", "patience"),
     [
-        ("smoke", ", steps=1200", 300.0),
+        ("smoke", ", steps=320", 300.0),
         pytest.param("laptop", "", 1800.0, marks=pytest.mark.slow),
     ],
 )
