@@ -95,7 +95,8 @@ class Trial:
     def _refused(self, answer: Policy) -> str:
         told_truth = "truth" in answer.init(self.world.arms, 1, stream(UNSEEN, "trial"))
         if isinstance(answer, Oracle | Fixed) or told_truth:
-            return f"{getattr(answer, 'name', type(answer).__name__)!r} is told beforehand what it should find out; take a policy that learns"
+            name = getattr(answer, "name", type(answer).__name__)
+            return f"{name!r} is told beforehand what it should find out; take a policy that learns"
         if type(answer) not in POLICIES.values():
             try_out(answer, self.world.arms, replications=2)
         rounds = 4 * self.world.arms

@@ -145,7 +145,7 @@ def test_a_policy_of_ones_own_is_judged() -> None:
         ("10.3", make_policy("fixed", arm=2), "'fixed' is told beforehand"),
         ("10.3", Told(), "'clever' is told beforehand"),
         ("10.3", Constant(), "it plays arm 2 in every round, whatever the rewards are"),
-        ("10.3", Broken(), "Broken.select must work in a first try, got KeyError: 'memory'"),
+        ("10.3", Broken(), "Broken.update must work in a first try, got KeyError: 'memory'"),
         ("10.3", TooFew(), "TooFew.select must return a Selection whose arm is 2 whole numbers below 3"),
     ],
     ids=str,
