@@ -1,8 +1,8 @@
 """What does distilling a model of one's own cost? `python -m benchmarks.own` prints ratios of CPU time, taken in turns.
 
 Two BERTs of Hugging Face transformers with random weights, six layers teaching three; all layers are matched, which no
-arm exceeds. A bare step is the teacher's forward, the student's with its loss, backward and update. The eager way is what
-one writes by hand for attention: kernels that return weights, all of them, compared as they come. ModelOpt and
+arm exceeds. A bare step is the teacher's forward, the student's with its loss, backward and update. The eager way is
+what one writes by hand for attention: kernels that return weights, all of them, compared as they come. ModelOpt and
 torchdistill watch the same pairs of hidden states; their losses are compared with ours before anything is timed.
 
 Needs the extra `hf`; ModelOpt and torchdistill are measured where they are installed (`bench`).
@@ -158,7 +158,8 @@ def modelopt(given: Setting) -> Step:
     from modelopt.torch import distill  # pyright: ignore[reportMissingImports]
 
     (student, teacher), batches = given.models(), given.endless()
-    pairs = {(f"encoder.layer.{s}", f"encoder.layer.{t}"): Projected(w) for (s, t), w in zip(PAIRS, matrices(given))}
+    names = [(f"encoder.layer.{s}", f"encoder.layer.{t}") for s, t in PAIRS]
+    pairs = {pair: Projected(matrix) for pair, matrix in zip(names, matrices(given), strict=True)}
     balancer = distill.StaticLossBalancer([0.5 / len(PAIRS)] * len(PAIRS))  # it weighs the student's loss by the rest
     how = {"teacher_model": teacher, "criterion": pairs, "loss_balancer": balancer}
     model = distill.convert(student, mode=[("kd_loss", how)])

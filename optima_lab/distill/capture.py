@@ -42,7 +42,7 @@ class Seen:
 
 
 class Place(NamedTuple):
-    """One layer: the part whose output is its hidden state, the part with its attention, or those that project to it."""
+    """One layer: where its hidden state is, the part with its attention, and what projects to it where it is named."""
 
     hidden: str
     attention: str
@@ -93,7 +93,9 @@ class Capture:
 
     def seen(self, module: str) -> list[Seen]:
         """The module's layers in the last forward. Raises ConfigError for one that did not run exactly once."""
-        return [Seen(self._output(module, place.hidden), self._attention(module, place)) for place in self.layers[module]]
+        return [
+            Seen(self._output(module, place.hidden), self._attention(module, place)) for place in self.layers[module]
+        ]
 
     def forget(self) -> None:
         """Let go of what was seen."""

@@ -5,12 +5,13 @@ one process and nothing here does anything.
 """
 
 import atexit
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypeVar
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 from torch.optim import Optimizer
@@ -112,6 +113,18 @@ def broadcast(value: T) -> T:
     if world_size() > 1:
         distributed.broadcast_object_list(box)
     return box[0]
+
+
+def reshard(model: nn.Module) -> None:
+    """Give every process its share of the parameters again, where FSDP2 has cut them.
+
+    It leaves the outermost ones whole after a forward, for the backward to come; without one, an optimizer made next
+    would be given tensors that are trained no more.
+    """
+    kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)  # seconds to import for nothing
+    for part in model.modules() if kind else ():
+        if isinstance(part, kind):
+            part.reshard()
 
 
 def barrier() -> None:

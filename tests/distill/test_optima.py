@@ -272,11 +272,12 @@ def test_a_compiled_student_is_the_same_in_two_graphs_whatever_the_arm():
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_with_the_same_batches(tmp_path: Path):
-    """Under DDP, each with half of every batch; weights, W^i and arms."""
+@pytest.mark.parametrize("way", ["ddp", "fsdp"])
+def test_two_processes_are_one_with_the_same_batches(way: str, tmp_path: Path):
+    """Each with half of every batch; weights, W^i and arms."""
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     for name, words in (("one", []), ("two", start)):
-        command = [sys.executable, *words, "-m", "tests.parallel_student", str(tmp_path / name)]
+        command = [sys.executable, *words, "-m", "tests.parallel_student", str(tmp_path / name), way]
         env = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
