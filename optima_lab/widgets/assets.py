@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from optima_lab.bandits.arms import LABELS, MODULES, SHORT
+from optima_lab.bandits.arms import COCA, Arms
 from optima_lab.display import look
 from optima_lab.files import expand, write_text
 from optima_lab.report import pages
@@ -22,6 +22,8 @@ from optima_lab.report import pages
 SOURCES = {"replay": ("canvas.js", "replay.js"), "playground": ("canvas.js", "bandits.js", "playground.js")}
 KINDS = {"f": ("f4", np.float32), "u": ("u4", np.uint32), "i": ("u4", np.uint32), "b": ("u1", np.uint8)}
 PAGE_BYTES = 2_000_000  # of one offline page
+LATTICE_MODULES = 4  # beyond, a lattice of all arms cannot be read
+NUMBERS = {3: "three", 4: "four"}
 
 
 def pack(arrays: Mapping[str, np.ndarray]) -> tuple[list[dict[str, Any]], bytes]:
@@ -40,18 +42,31 @@ def pack(arrays: Mapping[str, np.ndarray]) -> tuple[list[dict[str, Any]], bytes]
     return layout, b"".join(parts)
 
 
-def arms() -> list[dict[str, Any]]:
-    """The seven arms as widgets draw them: label, colour, marker, modules."""
-    known = {SHORT[module]: module for module in MODULES}
+def arms(of: Arms = COCA) -> list[dict[str, Any]]:
+    """Arms as widgets draw them: label, colour, marker, modules. Of more than `LATTICE_MODULES` modules, the modules.
+
+    Seven looks take turns where there are more. Long labels are cut short; those of single modules are whole.
+    """
+    sets = of.sets if len(of.modules) <= LATTICE_MODULES else [frozenset({module}) for module in of.modules]
+    looks = [look(label) for label in COCA.labels]
+    shown = of if of.shorts != of.modules else Arms(of.modules, _cut(of.modules))
     return [
         {
-            "label": label,
-            "colour": look(label).colour,
-            "marker": look(label).marker,
-            "modules": [MODULES.index(known[part]) for part in label.split("+")],
+            "label": of.label(arm) if len(arm) == 1 else shown.label(arm),
+            "colour": looks[number % len(looks)].colour,
+            "marker": looks[number % len(looks)].marker,
+            "modules": [of.modules.index(module) for module in of.modules if module in arm],
         }
-        for label in LABELS
+        | ({"brief": f"all {NUMBERS[len(arm)]}"} if 2 < len(arm) == len(of.modules) else {})
+        for number, arm in enumerate(sets)
     ]
+
+
+def _cut(names: Sequence[str], least: int = 3) -> tuple[str, ...]:
+    """The beginnings of names, as short as tells them apart."""
+    longest = max(map(len, names))
+    short = next(n for n in range(least, max(least, longest) + 1) if len({name[:n] for name in names}) == len(names))
+    return tuple(name[:short] for name in names)
 
 
 @cache
