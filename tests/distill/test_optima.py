@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -268,7 +269,19 @@ def test_the_probe_is_measured_without_dropout_and_every_part_keeps_its_mode():
 
 def test_a_compiled_student_is_the_same_in_two_graphs_whatever_the_arm():
     """In a process of its own: what checks shapes here is no part of what is compiled."""
-    subprocess.run([sys.executable, "-m", "tests.compiled_student"], cwd=Path(__file__).parents[2], check=True)
+    compiled_student("eager")
+
+
+@pytest.mark.slow
+def test_so_it_is_in_compiled_code():
+    if not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+        pytest.skip("needs a compiler of C++")
+    compiled_student("inductor")
+
+
+def compiled_student(backend: str) -> None:
+    command = [sys.executable, "-m", "tests.compiled_student", backend]
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
 
 
 @pytest.mark.slow

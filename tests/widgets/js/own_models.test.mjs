@@ -28,6 +28,7 @@ test("arms stand in rows by their size, apart from one another", () => {
   }
   const alone = Array.from({ length: 10 }, (_, m) => ({ label: `layer${m}`, modules: [m] }));
   const rows = nodes(box, alone);
+  assert.ok(rows.every(({ x }) => x > 40 && x < 320), "inside of the box");
   assert.equal(new Set(rows.map(({ x, y }) => `${x} ${y}`)).size, 10, "modules alone: rows of four");
 });
 
