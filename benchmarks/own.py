@@ -1,9 +1,9 @@
 """What does distilling a model of one's own cost? `python -m benchmarks.own` prints ratios of CPU time, taken in turns.
 
-Two BERTs of Hugging Face transformers with MiniLM's width and heads, six layers teaching three; all layers are matched, which no
-arm exceeds. A bare step is the teacher's forward, the student's with its loss, backward and update. The eager way is
-what one writes by hand for attention: kernels that return weights, all of them, compared as they come. ModelOpt and
-torchdistill watch the same pairs of hidden states; their losses are compared with ours before anything is timed.
+Two BERTs of Hugging Face transformers with the width and heads of MiniLM, six layers teaching three; all layers are
+matched, which no arm exceeds. A bare step is the teacher's forward, the student's with its loss, backward and update.
+The eager way is what one writes by hand for attention: kernels that return weights, all of them, compared as they come.
+ModelOpt and torchdistill watch the same pairs of hidden states; losses are compared before anything is timed.
 
 Needs the extra `hf`; ModelOpt and torchdistill are measured where they are installed (`bench`).
 """

@@ -132,11 +132,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def read_rounds(experiments: Sequence[RecordFolder]) -> pd.DataFrame:
-    """One row a round; `draws`, `mean_*` and `plays_*` are arrays of length 7, or None.
+    """One row a round; `draws`, `mean_*` and `plays_*` are arrays with a number for each arm, or None.
 
-    `policy` and `parameters` are the run's own, the same in all of its rows: what its posteriors are rebuilt from.
+    `policy` and `parameters` are the run's own, the same in all of its rows: what its posteriors are rebuilt from;
+    `modules`, too: None where they are CoCa's.
     """
-    return _frame(experiments, "rounds", ("policy", "parameters"))
+    return _frame(experiments, "rounds", ("policy", "parameters", "modules"))
 
 
 def read_steps(experiments: Sequence[RecordFolder]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from optima_lab.bandits.arms import COCA, Arms
-from optima_lab.display import look
+from optima_lab.display import arm_look
 from optima_lab.files import expand, write_text
 from optima_lab.report import pages
 
@@ -45,24 +45,33 @@ def pack(arrays: Mapping[str, np.ndarray]) -> tuple[list[dict[str, Any]], bytes]
 def arms(of: Arms = COCA) -> list[dict[str, Any]]:
     """Arms as widgets draw them: label, colour, marker, modules. Of more than `LATTICE_MODULES` modules, the modules.
 
-    Seven looks take turns where there are more. Long labels are cut short; those of single modules are whole.
+    Seven looks take turns where there are more. Labels of several modules are cut short, `brief` ones even more, for
+    where there is no room.
     """
-    sets = of.sets if len(of.modules) <= LATTICE_MODULES else [frozenset({module}) for module in of.modules]
-    looks = [look(label) for label in COCA.labels]
-    shown = of if of.shorts != of.modules else Arms(of.modules, _cut(of.modules))
+    c = len(of.modules)
+    sets = of.sets if c <= LATTICE_MODULES else [frozenset({module}) for module in of.modules]
+    short, tiny = (Arms(of.modules, _cut(of.modules, least)) for least in (3, 1))
     return [
         {
-            "label": of.label(arm) if len(arm) == 1 else shown.label(arm),
-            "colour": looks[number % len(looks)].colour,
-            "marker": looks[number % len(looks)].marker,
+            "label": of.label(arm)
+            if of == COCA or len(arm) == 1
+            else _all(c)
+            if len(arm) == c > 2
+            else short.label(arm),
+            "brief": _all(c) if of == COCA and len(arm) == c else of.label(arm) if of == COCA else tiny.label(arm),
+            "colour": arm_look(of.label(arm), number).colour,
+            "marker": arm_look(of.label(arm), number).marker,
             "modules": [of.modules.index(module) for module in of.modules if module in arm],
         }
-        | ({"brief": f"all {NUMBERS[len(arm)]}"} if 2 < len(arm) == len(of.modules) else {})
         for number, arm in enumerate(sets)
     ]
 
 
-def _cut(names: Sequence[str], least: int = 3) -> tuple[str, ...]:
+def _all(modules: int) -> str:
+    return f"all {NUMBERS[modules]}"
+
+
+def _cut(names: Sequence[str], least: int) -> tuple[str, ...]:
     """The beginnings of names, as short as tells them apart."""
     longest = max(map(len, names))
     short = next(n for n in range(least, max(least, longest) + 1) if len({name[:n] for name in names}) == len(names))

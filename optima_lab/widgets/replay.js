@@ -189,7 +189,9 @@ function drawLattice(context, look, box, track, i) {
     const colour = readable(node.arm.colour, look);
     const on = plays(track, i, k);
     const part = node.arm.modules.every((m) => lit.includes(m));
-    const width = Math.max(46, context.measureText(node.arm.label).width + 8);
+    const room = at.length > 7 ? box.w / 6 - 4 : Infinity; // of the row of pairs
+    const label = context.measureText(node.arm.label).width + 8 > room && node.arm.modules.length > 1 ? node.arm.brief : node.arm.label;
+    const width = Math.max(Math.min(46, room), context.measureText(label).width + 8);
     const left = Math.max(1, Math.min(node.x - width / 2, box.x + box.w - width - 1));
     context.beginPath();
     context.roundRect(left, node.y - node.tall / 2, width, node.tall - 4, 8);
@@ -198,7 +200,7 @@ function drawLattice(context, look, box, track, i) {
     context.lineWidth = on || part ? 3.5 : 1.5;
     context.strokeStyle = colour;
     context.stroke();
-    write(context, node.arm.label, left + width / 2, node.y - 1, on ? onTop(colour) : look.ink, "center");
+    write(context, label, left + width / 2, node.y - 1, on ? onTop(colour) : look.ink, "center");
   });
 }
 
@@ -308,7 +310,7 @@ function drawSeries(context, look, boxes, track, i, layer, ratio) {
   track.arms.forEach((arm, k) => {
     const colour = readable(arm.colour, look);
     const y = heat.y + (k + 0.5) * tall;
-    if (boxes.wide) write(context, arm.brief ?? arm.label, heat.x - 8, y, look.ink, "right");
+    if (boxes.wide) write(context, arm.label.length > 12 ? arm.brief : arm.label, heat.x - 8, y, look.ink, "right");
     else marker(context, arm.marker, heat.x - 12, y, 9, colour);
   });
   if (track.mean) markNow(context, look, mean, track, now);

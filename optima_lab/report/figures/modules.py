@@ -42,16 +42,16 @@ def lattice(rounds: Rounds, modules: Sequence[str], title: str = "") -> "Figure"
         rewards[line["arm"]].append(line["reward"])
     most = max(1, *plays.values())
     with style():
-        figure, (axes,) = canvas((9.6, 1.4 + 1.15 * len(modules)))
+        figure, (axes,) = canvas((9.6, 1.4 + 1.3 * len(modules)))
         for upper, lower in ((a, b) for a in arms.sets for b in arms.sets if b < a and len(a) == len(b) + 1):
             axes.plot(*zip(at[upper], at[lower], strict=True), color="#d9d9d9", lw=1, zorder=1)
         for arm, label in zip(arms.sets, arms.labels, strict=True):
-            _node(axes, at[arm], label, plays[label] / most)
-            mean = f"r {np.mean(rewards[label]):.3f}" if rewards[label] else "never"
-            axes.text(at[arm][0], at[arm][1] - 0.3, f"n {plays[label]}, {mean}", ha="center", va="top", fontsize=9)
+            mean = f"\nr {np.mean(rewards[label]):.3f}" if rewards[label] else ""
+            _node(axes, at[arm], f"{label}\nn {plays[label]}{mean}", plays[label] / most)
         axes.set(title=title, ylabel="modules in the arm", xticks=[], yticks=range(1, len(modules) + 1))
         axes.grid(False)
-        axes.margins(0.12, 0.25)
+        axes.set_ylim(0.4, len(modules) + 0.6)
+        axes.set_xlim(0, 1)
         note(
             figure,
             [f"deeper: played more often, of {len(rounds)} rounds; r: mean reward of the arm's rounds (no unit)"],
@@ -65,12 +65,12 @@ def _places(arms: Arms) -> dict[frozenset[str], tuple[float, float]]:
     return {arm: ((n + 0.5) / len(row), float(y)) for y, row in enumerate(rows, 1) for n, arm in enumerate(row)}
 
 
-def _node(axes: "Axes", at: tuple[float, float], label: str, depth: float) -> None:
+def _node(axes: "Axes", at: tuple[float, float], text: str, depth: float) -> None:
     from matplotlib import colormaps
 
     dark = depth > 0.55
     box = {"boxstyle": "round,pad=0.35", "fc": colormaps["Blues"](0.9 * depth), "ec": INK, "lw": 1}
-    axes.text(*at, label.replace("+", "+\n") if len(label) > 14 else label, ha="center", va="center", fontsize=9,
+    axes.text(*at, text.replace("+", "+\n"), ha="center", va="center", fontsize=9,
               color="white" if dark else INK, bbox=box, zorder=3)  # fmt: skip
 
 
@@ -95,6 +95,7 @@ def contributions(rounds: Rounds, modules: Sequence[str], title: str = "", windo
             colours = [arm_colour(row) for row in rows]
             brings.barh(rows, theta, xerr=spread, color=colours, ecolor=INK, height=0.6)
             brings.axvline(0, color=INK, lw=1)
+            brings.locator_params(axis="x", nbins=5)
         else:
             blank(brings, "this policy believes in arms, not in modules")
         for axes in (often, brings):

@@ -11,7 +11,9 @@ from optima_lab.bandits.policies import make_policy
 from optima_lab.distill.rewards import ProbeLosses
 from optima_lab.distill.rounds import Rounds
 from optima_lab.errors import RecordError
+from optima_lab.experiments.records import read_rounds
 from optima_lab.experiments.tensorboard import _scalars
+from optima_lab.report.figures import dynamics
 from optima_lab.report.figures import modules as draw
 from optima_lab.report.figures.style import save
 from optima_lab.widgets import assets
@@ -44,7 +46,8 @@ def test_four_modules_are_fifteen_arms_of_the_lattice(tmp_path: Path) -> None:
     (facts,) = replay(tmp_path / "mine").about["tracks"]
     labels = [arm["label"] for arm in facts["arms"]]
     assert labels[:5] == [*FOUR, "ima+tex"] and len(labels) == 15
-    assert facts["arms"][-1]["modules"] == [0, 1, 2, 3] and facts["arms"][-1]["brief"] == "all four"
+    assert facts["arms"][-1]["modules"] == [0, 1, 2, 3] and labels[-1] == "all four"
+    assert facts["arms"][-2]["brief"] == "t+a+d"
 
 
 def test_more_modules_are_rows_of_their_own(tmp_path: Path) -> None:
@@ -77,8 +80,9 @@ def test_modules_that_the_rounds_do_not_have_are_refused(tmp_path: Path, modules
 
 def test_labels_are_cut_as_short_as_tells_them_apart() -> None:
     labels = [arm["label"] for arm in assets.arms(Arms(("encoder", "end", "encdec")))]
-    assert labels == ["encoder", "end", "encdec", "enco+end", "enco+encd", "end+encd", "enco+end+encd"]
-    assert [arm["label"] for arm in assets.arms()][-1] == "Img+Txt+Multi"
+    assert labels == ["encoder", "end", "encdec", "enco+end", "enco+encd", "end+encd", "all three"]
+    whole = assets.arms()[-1]
+    assert (whole["label"], whole["brief"]) == ("Img+Txt+Multi", "all three")
 
 
 def test_tensorboard_shows_the_runs_own_arms(tmp_path: Path) -> None:
@@ -91,12 +95,29 @@ def test_tensorboard_shows_the_runs_own_arms(tmp_path: Path) -> None:
     assert shown["plays/image+text", 6] == last["plays_after"][4]
 
 
+def test_the_papers_figures_draw_fifteen_arms(tmp_path: Path) -> None:
+    rounds = recorded(tmp_path, FOUR, "optima", 60)
+    frame = read_rounds(places(tmp_path))
+    named = list(frame["strategy"].unique())
+    figure = dynamics.arm_frequency(frame, named, windows=1)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == list(rounds.arms.labels)
+    share = 100 * np.mean(frame["arm"] == "audio")
+    assert figure.axes[0].collections[0].get_array()[2] == pytest.approx(share)
+    figure = dynamics.reward_means(frame, named)
+    means = {line.get_label(): line.get_ydata()[-1] for line in figure.axes[0].get_lines()}
+    assert len(means) == 15 and means["image+text"] == pytest.approx(rounds.records[-1]["mean_after"][4])
+    figure = dynamics.thompson_draw(frame, named[0])
+    assert len(figure.axes[0].get_yticklabels()) == 15
+    won = next(line["arm"] for line in rounds.records if not line["initial"])
+    assert f"{won} drew the highest" in figure._supxlabel.get_text()
+
+
 def test_figures_draw_what_was_played(tmp_path: Path) -> None:
     few, many = (recorded(tmp_path, names, "linear_ts") for names in (FOUR, SIX))
     figure = draw.played(few.records, FOUR)
     texts = [text.get_text() for text in figure.axes[0].texts]
     count = sum(line["arm"] == "image" for line in few.records)
-    assert any(text.startswith(f"n {count}, r 0.1") for text in texts) and len(texts) == 30
+    assert f"image\nn {count}\nr 0.100" in texts and len(texts) == 15
     figure = draw.played(many.records, SIX, windows=1)
     often, brings = figure.axes[:2]
     share = 100 * np.mean(["layer1" in line["arm"].split("+") for line in many.records])
