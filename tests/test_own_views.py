@@ -24,15 +24,15 @@ FOUR = ("image", "text", "audio", "decoder")
 SIX = tuple(f"layer{n}" for n in range(1, 7))
 
 
-def recorded(folder: Path, modules: tuple[str, ...], policy: str, count: int = 30, **about) -> Rounds:
+def recorded(folder: Path, modules: tuple[str, ...], policy: str, count: int = 30, **parameters) -> Rounds:
     """What `Optima.records` writes, after rounds in which the first module alone brings anything."""
-    rounds = Rounds(Arms(modules), make_policy(policy), "all", 0)
+    rounds = Rounds(Arms(modules), make_policy(policy, **parameters), "all", 0)
     for number in range(count):
         left = 0.9 if modules[0] in rounds.arm else 0.995
         rounds.learn(2 * (number + 1), ProbeLosses(None, None, 1.0, None), ProbeLosses(None, None, left, None))
     folder.mkdir(parents=True, exist_ok=True)
-    run = {"strategy": policy, "arm": "", "policy": policy, "parameters": {}, "reward": "all", "modules": modules}
-    (folder / "run.json").write_text(json.dumps(run | about))
+    run = {"strategy": policy, "arm": "", "policy": policy, "parameters": parameters, "reward": "all"}
+    (folder / "run.json").write_text(json.dumps(run | {"modules": modules}))
     (folder / "rounds.jsonl").write_text("".join(json.dumps(line) + "\n" for line in rounds.records))
     return rounds
 
@@ -96,7 +96,7 @@ def test_tensorboard_shows_the_runs_own_arms(tmp_path: Path) -> None:
 
 
 def test_the_papers_figures_draw_fifteen_arms(tmp_path: Path) -> None:
-    rounds = recorded(tmp_path, FOUR, "optima", 60)
+    rounds = recorded(tmp_path, FOUR, "optima", 40, initial_plays=1)
     frame = read_rounds(places(tmp_path))
     named = list(frame["strategy"].unique())
     figure = dynamics.arm_frequency(frame, named, windows=1)

@@ -110,7 +110,7 @@ def a_sentence_model(folder: Path) -> Path:
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
 
-    known = ["[PAD]", "[UNK]", *"cats old dogs the nurse sleep eat bread in at kitchens school night spring".split()]
+    known = ["[PAD]", "[UNK]", "cats", "old", "dogs", "the", "nurse", "sleep", "eat", "bread", "in", "at", "night"]
     words = Tokenizer(WordLevel({word: number for number, word in enumerate(known)}, unk_token="[UNK]"))
     words.pre_tokenizer = Whitespace()
     transformers.PreTrainedTokenizerFast(
