@@ -8,7 +8,7 @@ import atexit
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -121,10 +121,10 @@ def reshard(model: nn.Module) -> None:
     It leaves the outermost ones whole after a forward, for the backward to come; without one, an optimizer made next
     would be given tensors that are trained no more.
     """
-    kind = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)  # seconds to import for nothing
-    for part in model.modules() if kind else ():
-        if isinstance(part, kind):
-            part.reshard()
+    fsdp: Any = sys.modules.get("torch.distributed.fsdp")  # not imported for it: that takes seconds
+    parts: list[Any] = [part for part in model.modules() if isinstance(part, fsdp.FSDPModule)] if fsdp else []
+    for part in parts:
+        part.reshard()
 
 
 def barrier() -> None:

@@ -229,8 +229,8 @@ def arm_labels(rounds: Frame) -> tuple[str, ...]:
 
     Raises ConfigError where they are too many to list.
     """
-    named = rounds["modules"].dropna() if "modules" in rounds.columns else ()
-    return Arms(tuple(named.iloc[0])).labels if len(named) else LABELS
+    named = [each for each in rounds["modules"] if isinstance(each, list)] if "modules" in rounds.columns else []
+    return Arms(tuple(named[0])).labels if named else LABELS
 
 
 def is_vector(value: Any, length: int = len(LABELS)) -> bool:

@@ -178,7 +178,9 @@ def _by_module(rows: Sequence[Mapping[str, Any]], modules: Sequence[str]) -> dic
     played = [set(row["arm"].split("+")) if row["arm"] else set[str]() for row in rows]
     if unknown := set().union(*played) - set(modules):
         raise ValueError(f"arms must be sets of {', '.join(modules)}, got {min(unknown)}")
-    found = {"member": np.array([[module in arm for module in modules] for arm in played], np.uint8)}
+    found: dict[str, np.ndarray] = {
+        "member": np.array([[module in arm for module in modules] for arm in played], np.uint8)
+    }
     kept = {"mean": "theta", "deviation": "theta_deviation", "plays": "module_plays"}
     for name, recorded in kept.items():
         if all(row.get(f"{recorded}_before") is not None for row in rows):

@@ -92,7 +92,7 @@ def contributions(rounds: Rounds, modules: Sequence[str], title: str = "", windo
         if last.get("theta_after"):
             theta = np.array(last["theta_after"][: len(modules)])
             spread = np.array((last.get("theta_deviation_after") or [0.0] * len(modules))[: len(modules)])
-            colours = [arm_colour(row) for row in rows]
+            colours = [arm_colour(row) for row in range(len(modules))]
             brings.barh(rows, theta, xerr=spread, color=colours, ecolor=INK, height=0.6)
             brings.axvline(0, color=INK, lw=1)
             brings.locator_params(axis="x", nbins=5)
@@ -113,14 +113,15 @@ def agreement(
 
     ours: what a panel is called → (P,).
     """
-    from scipy.stats import spearmanr
+    from scipy.stats import rankdata
 
     with style():
         figure, panels = canvas((WIDE[0], 4.2), columns=len(ours))
         for axes, (name, values) in zip(panels, ours.items(), strict=True):
             axes.scatter(theirs, values, s=6, alpha=0.35, lw=0, color="#0072b2", rasterized=True)
             axes.axline((0, 0), slope=1, color=FAINT, lw=1, ls="--")
-            axes.set(title=f"{name}: ρ = {spearmanr(theirs, values).statistic:.2f}", xlabel=f"{what}, teacher")
+            order = np.corrcoef(rankdata(theirs), rankdata(values))[0, 1]  # Spearman's ρ
+            axes.set(title=f"{name}: ρ = {order:.2f}", xlabel=f"{what}, teacher")
         panels[0].set_ylabel(f"{what}, student")
         figure.suptitle(title)
     return figure
