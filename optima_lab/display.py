@@ -97,7 +97,12 @@ def colour(strategy: str) -> str:
 
 def arm_colour(arm: int) -> str:
     """The colour of an arm by its number; the first seven are those of the paper's arms everywhere."""
-    return colour(LABELS[arm % len(LABELS)])
+    return arm_look("", arm).colour
+
+
+def arm_look(arm: str, number: int) -> Look:
+    """How an arm is drawn: by its label where it is one of the paper's, else by its number."""
+    return look(arm if arm in LABELS else LABELS[number % len(LABELS)])
 
 
 def policy_look(name: str, position: int = 0) -> Look:

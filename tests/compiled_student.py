@@ -1,15 +1,20 @@
-"""Fails unless a compiled student has the losses of a plain one, in two graphs whatever the arm."""
+"""`compiled_student.py [BACKEND]` fails unless a compiled student is as a plain one, in two graphs whatever the arm.
+
+The backend is dynamo's 'eager' unless another is named: 'inductor' makes code of the graphs.
+"""
+
+import sys
 
 import numpy as np
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
-from torch._dynamo.testing import CompileCounter
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from optima_lab import Optima
 
 
-def losses(compiled: CompileCounter | None) -> list[float]:
+def losses(compiled: CompileCounterWithBackend | None) -> list[float]:
     """Of four rounds of one step, on the same pictures."""
     torch.manual_seed(0)
     sizes = ((8, 2), (12, 4))
@@ -31,6 +36,6 @@ def losses(compiled: CompileCounter | None) -> list[float]:
     return found
 
 
-counter = CompileCounter()
+counter = CompileCounterWithBackend(*sys.argv[1:] or ["eager"])
 np.testing.assert_allclose(losses(counter), losses(None), rtol=1e-5)
 assert counter.frame_count == 2, counter.frame_count  # a step, and the probe, which leaves no gradients

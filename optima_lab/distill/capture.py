@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from optima_lab.distill.attention import AttentionCall, Kernels, seen_by
+from optima_lab.distill.projected import in_order, projected, require_multiplied
 from optima_lab.errors import ConfigError
 
 
@@ -23,10 +24,13 @@ class Layers:
 
     hidden: parts of the model whose outputs are the hidden states, one a layer.
     attention: parts within which the first attention is the layer's; by default those of `hidden`.
+    heads: for attention that no kernel of PyTorch computes: `attention` then names the projections to queries and keys,
+    one part a layer whose output is both (and values), or two; this many heads of queries are read from them.
     """
 
     hidden: str
     attention: str = ""
+    heads: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,18 @@ class Seen:
     call: AttentionCall | None
 
 
-Places = tuple[str, str]  # of one layer: the part whose output is its hidden state, the part with its attention
+class Place(NamedTuple):
+    """One layer: where its hidden state is, the part with its attention, and what projects to it where it is named."""
+
+    hidden: str
+    attention: str
+    projections: tuple[str, ...] = ()
+    heads: int = 0
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Every part that is watched."""
+        return self.hidden, self.attention, *self.projections
 
 
 class Capture:
@@ -46,7 +61,7 @@ class Capture:
     Hooks are set once, here: before the model's first forward, where it is compiled.
     """
 
-    def __init__(self, model: nn.Module, layers: Mapping[str, Sequence[Places]]) -> None:
+    def __init__(self, model: nn.Module, layers: Mapping[str, Sequence[Place]]) -> None:
         self.layers = layers
         self._kernels = Kernels(self._call)
         self._active = self._trains = False
@@ -56,7 +71,7 @@ class Capture:
         self._cut: list[str] = []
         self._handles: list[RemovableHandle] = []
         inner = unwrapped(model)
-        for path in sorted({path for places in layers.values() for place in places for path in place}):
+        for path in sorted({path for places in layers.values() for place in places for path in place.parts}):
             part = inner.get_submodule(path)
             self._handles.append(part.register_forward_pre_hook(_Enter(self, path)))
             self._handles.append(part.register_forward_hook(_Leave(self, path)))
@@ -78,7 +93,9 @@ class Capture:
 
     def seen(self, module: str) -> list[Seen]:
         """The module's layers in the last forward. Raises ConfigError for one that did not run exactly once."""
-        return [Seen(self._output(module, hidden), self._calls.get(scope)) for hidden, scope in self.layers[module]]
+        return [
+            Seen(self._output(module, place.hidden), self._attention(module, place)) for place in self.layers[module]
+        ]
 
     def forget(self) -> None:
         """Let go of what was seen."""
@@ -92,6 +109,17 @@ class Capture:
                 yield
         finally:
             self._active = False
+
+    def _attention(self, module: str, place: Place) -> AttentionCall | None:
+        call = self._calls.get(place.attention)
+        if not place.projections:
+            return call
+        if call is not None:
+            raise ConfigError(
+                f"module {module!r}: heads must be left out where a kernel is called, as in {place.attention}: "
+                "it is given what is multiplied"
+            )
+        return projected([self._output(module, path) for path in place.projections], place.heads, place.attention)
 
     def _output(self, module: str, path: str) -> Tensor:
         outputs = self._outputs.get(path, [])
@@ -182,22 +210,30 @@ def unwrapped(model: nn.Module) -> nn.Module:
         model = inner
 
 
-def find(model: nn.Module, modules: Mapping[str, Layers]) -> dict[str, list[Places]]:
+def find(model: nn.Module, modules: Mapping[str, Layers]) -> dict[str, list[Place]]:
     """Where every module's layers are, in the model's order.
 
-    Raises ConfigError for a glob that matches nothing, naming the lists of layers there are, and for one that matches
-    more or fewer parts with attention than with hidden states.
+    Raises ConfigError for a glob that matches nothing, naming the lists of layers there are, for one that matches more
+    or fewer parts with attention than with hidden states, and for projections that are not yet what is multiplied.
     """
     model, found = unwrapped(model), {}
     for name, layers in modules.items():
         hidden = _matching(model, layers.hidden, name)
         scopes = _matching(model, layers.attention or layers.hidden, name)
-        if len(scopes) != len(hidden):
+        several = 2 if layers.heads and len(scopes) == 2 * len(hidden) else 1
+        if len(scopes) != several * len(hidden):
             raise ConfigError(
                 f"module {name!r} must have as many parts for attention as for hidden states, "
                 f"got {len(scopes)} of {layers.attention!r} and {len(hidden)} of {layers.hidden!r}"
             )
-        found[name] = [*zip(hidden, scopes, strict=True)]
+        if layers.heads:
+            parts = [in_order(name, tuple(scopes[n : n + several])) for n in range(0, len(scopes), several)]
+            for each in parts:
+                require_multiplied(model, name, each[0])
+            blocks = [each[0].rpartition(".")[0] for each in parts]
+            found[name] = [Place(*place, layers.heads) for place in zip(hidden, blocks, parts, strict=True)]
+        else:
+            found[name] = [Place(*place) for place in zip(hidden, scopes, strict=True)]
     return found
 
 

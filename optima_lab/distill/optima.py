@@ -249,12 +249,13 @@ class Optima:
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode; every part of it then in the mode that it had."""
+    """The model in evaluation mode, for forwards without a backward; every part of it then in the mode that it had."""
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:
         yield
     finally:
+        parallel.reshard(model)
         for part, training in modes.items():
             part.training = training
 

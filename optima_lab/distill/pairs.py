@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optima_lab.distill.capture import Capture, Layers, Places, Seen, find
+from optima_lab.distill.capture import Capture, Layers, Place, Seen, find
 from optima_lab.distill.layers import ModuleShape, matched_layer
 from optima_lab.distill.trace import Features
 from optima_lab.errors import ConfigError, nearest
@@ -156,12 +156,12 @@ class Pair:
         return mask
 
 
-def _matched(own: Sequence[Places], theirs: Sequence[Places]) -> list[Places]:
+def _matched(own: Sequence[Place], theirs: Sequence[Place]) -> list[Place]:
     """The teacher's layer ⌈g·i⌉ for every layer of the student."""
     return [theirs[matched_layer(i, len(own), len(theirs)) - 1] for i in range(1, len(own) + 1)]
 
 
-def _named(own: Mapping[str, Sequence[Places]], groups: int) -> dict[str, tuple[str, slice]]:
+def _named(own: Mapping[str, Sequence[Place]], groups: int) -> dict[str, tuple[str, slice]]:
     """Which of whose layers each name stands for: all, or one of `groups` parts of one module as equal as can be."""
     if not groups:
         return {name: (name, slice(None)) for name in own}

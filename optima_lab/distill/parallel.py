@@ -5,12 +5,13 @@ one process and nothing here does anything.
 """
 
 import atexit
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 from torch.optim import Optimizer
@@ -121,6 +122,18 @@ def broadcast(value: T) -> T:
     if world_size() > 1:
         distributed.broadcast_object_list(box)
     return box[0]
+
+
+def reshard(model: nn.Module) -> None:
+    """Give every process its share of the parameters again, where FSDP2 has cut them.
+
+    It leaves the outermost ones whole after a forward, for the backward to come; without one, an optimizer made next
+    would be given tensors that are trained no more.
+    """
+    fsdp: Any = sys.modules.get("torch.distributed.fsdp")  # not imported for it: that takes seconds
+    parts: list[Any] = [part for part in model.modules() if isinstance(part, fsdp.FSDPModule)] if fsdp else []
+    for part in parts:
+        part.reshard()
 
 
 def barrier() -> None:

@@ -72,10 +72,10 @@ def round_record(
 ) -> dict[str, Any]:
     """A line of rounds.jsonl; `before` and `after` hold what is believed of the arms, as far as it is held.
 
-    Where no number is held for each arm, there are too many of them, `theta` holds one for each module.
+    Where modules are believed in, `theta` and its deviation hold one number for each and the base, `module_plays` how
+    often each was in an arm; above 64 arms there is no number for each arm beside them.
     """
-    whole = "theta" in after and "plays" not in after
-    names = ("mean", "plays", *(("theta", "module_plays") if whole else ()))
+    names = ("mean", "plays", *(("theta", "theta_deviation", "module_plays") if "theta" in after else ()))
     beliefs = {
         f"{name}_{when}": row(known.get(name))
         for name in names

@@ -46,7 +46,9 @@ class MLflow(Watcher):
         from mlflow.entities import Metric  # pyright: ignore[reportMissingImports]
 
         now = int(1000 * time.time())
-        found = [Metric(_allowed(name), value, now, step) for name, value, step in scalars(record, steps, evals)]
+        found = [
+            Metric(_allowed(name), value, now, step) for name, value, step in scalars(record, steps, evals, run.arms)
+        ]
         for first in range(0, len(found), _MOST):
             self._client.log_batch(self._runs[run.id], metrics=found[first : first + _MOST])
 

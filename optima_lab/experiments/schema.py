@@ -9,7 +9,7 @@ from optima_lab.errors import ConfigError, RecordError, one_line
 from optima_lab.parameters import override, parameters
 
 NEEDED = {"steps": ("step",), "rounds": ("round", "step"), "evals": ("step", "split", "metric", "value")}
-BELIEFS = ("mean", "plays", "theta", "module_plays")  # of every arm, or where they are too many of every module
+BELIEFS = ("mean", "plays", "theta", "theta_deviation", "module_plays")  # of every arm, and of every module
 VECTORS = ("draws", *(f"{name}_{when}" for name in BELIEFS for when in ("before", "after")))
 _MOST = 2**53  # whole numbers up to here are floats without loss
 _LONGEST = 1000  # characters of a name; numbers of a vector

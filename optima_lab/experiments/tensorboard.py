@@ -36,7 +36,7 @@ class TensorBoard(Watcher):
 
     def _log(self, run: WatchedRun, record: Line | None, steps: Sequence[Line], evals: Sequence[Line]) -> None:
         board = self._boards[run.folder]
-        for name, value, step in scalars(record, steps, evals):
+        for name, value, step in scalars(record, steps, evals, run.arms):
             board.add_scalar(name, value, step)
         board.flush()
 

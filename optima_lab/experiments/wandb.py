@@ -36,7 +36,7 @@ class WandB(Watcher):
         self._log(run, None, (), records)
 
     def _log(self, run: WatchedRun, record: Line | None, steps: Sequence[Line], evals: Sequence[Line]) -> None:
-        for name, value, step in scalars(record, steps, evals):
+        for name, value, step in scalars(record, steps, evals, run.arms):
             self._runs[run.id].log({name: value}, step=step)
 
     def end(self, run: WatchedRun, stopped: str) -> None:

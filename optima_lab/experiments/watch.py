@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import COCA, Arms
+from optima_lab.bandits.policies.base import LISTED_ARMS
 from optima_lab.display import called, task_title
 from optima_lab.errors import ConfigError, nearest, one_line
+from optima_lab.experiments.records import arms_of
 
 MOMENTS = ("start", "round", "evaluation", "end")
 Line = Mapping[str, Any]
@@ -43,6 +45,11 @@ class WatchedRun:
         return re.sub(r"[^\w-]", "-", f"{task}-{experiment}-{strategy}")
 
     @property
+    def arms(self) -> Arms:
+        """The arms it chooses from. Raises ValueError where its run.json names no modules that could be."""
+        return arms_of(self.about)
+
+    @property
     def parameters(self) -> dict[str, bool | int | float | str]:
         """The run's hyper-parameters: its configuration, strategy, policy and the policy's own, reward."""
         own = {f"policy.{name}": value for name, value in self.about.get("parameters", {}).items()}
@@ -66,23 +73,39 @@ class Watcher:
         """'' where it ended as planned, 'interrupted', or why the student was stopped."""
 
 
-def scalars(record: Line | None, steps: Iterable[Line], evals: Iterable[Line]) -> Iterator[tuple[str, float, int]]:
-    """(name, value, step) of every number in these lines, step by step; an arm is its place among LABELS, from 0."""
-    for name, value, step in _scalars(record, steps, evals):
+def scalars(
+    record: Line | None, steps: Iterable[Line], evals: Iterable[Line], arms: Arms = COCA
+) -> Iterator[tuple[str, float, int]]:
+    """(name, value, step) of every number in these lines, step by step.
+
+    An arm is its place among all `arms`, from 0, as long as they are listed, and which modules are in it.
+    """
+    for name, value, step in _scalars(record, steps, evals, arms):
         if isinstance(value, int | float):
             yield name, value, step
 
 
-def _scalars(record: Line | None, steps: Iterable[Line], evals: Iterable[Line]) -> Iterator[tuple[str, Any, int]]:
+def _scalars(
+    record: Line | None, steps: Iterable[Line], evals: Iterable[Line], arms: Arms
+) -> Iterator[tuple[str, Any, int]]:
+    labels = arms.labels if arms.count < LISTED_ARMS else ()
     for line in steps:
         yield from ((f"loss/{name}", value, line["step"]) for name, value in line.items() if name not in ("step", "lr"))
         yield "lr", line.get("lr"), line["step"]
     if record is not None:
         step = record["step"]
         yield "reward", record.get("reward"), step
-        yield "arm", LABELS.index(record["arm"]) if record.get("arm") in LABELS else None, step
-        for name, values in (("posterior mean", record.get("mean_after")), ("plays", record.get("plays_after"))):
-            yield from ((f"{name}/{label}", value, step) for label, value in zip(LABELS, values or (), strict=False))
+        yield "arm", labels.index(record["arm"]) if record.get("arm") in labels else None, step
+        inside = (record.get("arm") or "").split("+")
+        yield from ((f"in the arm/{short}", float(short in inside), step) for short in arms.shorts)
+        for name, key, names in (
+            ("posterior mean", "mean_after", labels),
+            ("plays", "plays_after", labels),
+            ("contribution", "theta_after", arms.shorts),  # θ has the base last
+        ):
+            yield from (
+                (f"{name}/{each}", value, step) for each, value in zip(names, record.get(key) or (), strict=False)
+            )
     for line in evals:
         yield f"{line['split']}/{line['metric']}", line["value"], line["step"]
 

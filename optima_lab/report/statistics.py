@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import LABELS, Arms
 from optima_lab.display import DAGGER, base, called, in_order, task_metric, task_title
 from optima_lab.errors import ConfigError
 
 Frame = pd.DataFrame
 
 REPLICATE = ["experiment", "seed"]
-UNIFORM = 1 / len(LABELS)  # how often each arm is played if nothing is learnt
 
 
 def half_width(deviation: float, n: int) -> float:
@@ -78,7 +77,7 @@ def samplers(rounds: Frame, *columns: str) -> list[str]:
     OPTIMA where nothing does. Random arms have draws and no means.
     """
     wanted = [name for name in columns or ("draws", "mean_after") if name in rounds.columns]
-    shown = rounds[wanted].map(is_vector).any(axis=1)
+    shown = rounds[wanted].map(is_vector, length=len(arm_labels(rounds))).any(axis=1)
     return in_order(rounds.loc[shown.astype(bool), "strategy"]) or ["OPTIMA"]
 
 
@@ -213,19 +212,30 @@ def curves(evals: Frame, quantity: str, split: str = "dev") -> Frame:
 
 def means(rounds: Frame, strategy: str) -> Frame:
     """Posterior means μ_k after every round: experiment, seed, round, step, initial, arm, mean (NaN before a play)."""
-    chosen = rounds[(rounds["strategy"] == strategy) & rounds["mean_after"].map(is_vector)]
+    labels = arm_labels(rounds)
+    chosen = rounds[(rounds["strategy"] == strategy) & rounds["mean_after"].map(lambda it: is_vector(it, len(labels)))]
     if chosen.empty:
         return pd.DataFrame(columns=[*REPLICATE, "round", "step", "initial", "arm", "mean"])
     wide = np.stack([np.asarray(row, float) for row in chosen["mean_after"]])
-    plays = [np.asarray(row, float) if is_vector(row) else np.ones(len(LABELS)) for row in chosen["plays_after"]]
+    ones = np.ones(len(labels))
+    plays = [np.asarray(row, float) if is_vector(row, len(labels)) else ones for row in chosen["plays_after"]]
     wide = np.where(np.stack(plays) > 0, wide, np.nan)
-    long = chosen.loc[chosen.index.repeat(len(LABELS)), [*REPLICATE, "round", "step", "initial"]].reset_index(drop=True)
-    return long.assign(arm=np.tile(LABELS, len(chosen)), mean=wide.ravel())
+    long = chosen.loc[chosen.index.repeat(len(labels)), [*REPLICATE, "round", "step", "initial"]].reset_index(drop=True)
+    return long.assign(arm=np.tile(labels, len(chosen)), mean=wide.ravel())
 
 
-def is_vector(value: Any) -> bool:
+def arm_labels(rounds: Frame) -> tuple[str, ...]:
+    """The labels of a frame's arms: of the modules that its runs name, the first of them, else the paper's seven.
+
+    Raises ConfigError where they are too many to list.
+    """
+    named = [each for each in rounds["modules"] if isinstance(each, list)] if "modules" in rounds.columns else []
+    return Arms(tuple(named[0])).labels if named else LABELS
+
+
+def is_vector(value: Any, length: int = len(LABELS)) -> bool:
     """Whether a cell holds one number for each arm (null where a strategy draws nothing)."""
-    return value is not None and np.shape(value) == (len(LABELS),)
+    return value is not None and np.shape(value) == (length,)
 
 
 def initial_rounds(rounds: Frame, strategy: str) -> int:
@@ -239,13 +249,14 @@ def frequency(rounds: Frame, strategy: str, windows: int = 20) -> tuple[np.ndarr
 
     Windows are of equal length, at least K rounds; shares of a window add up to 1 over arms; all seeds together.
     """
-    chosen = rounds[(rounds["strategy"] == strategy) & rounds["arm"].isin(LABELS)]
+    labels = arm_labels(rounds)
+    chosen = rounds[(rounds["strategy"] == strategy) & rounds["arm"].isin(labels)]
     last = int(chosen["round"].max()) if len(chosen) else 0
-    edges = np.round(np.linspace(0, last, max(1, min(windows, last // len(LABELS))) + 1)).astype(int)
+    edges = np.round(np.linspace(0, last, max(1, min(windows, last // len(labels))) + 1)).astype(int)
     if last == 0:
-        return np.zeros((len(LABELS), 0)), np.zeros(1)
+        return np.zeros((len(labels), 0)), np.zeros(1)
     counts = np.stack(
-        [np.histogram(chosen.loc[chosen["arm"] == arm, "round"], bins=edges + 0.5)[0] for arm in LABELS]
+        [np.histogram(chosen.loc[chosen["arm"] == arm, "round"], bins=edges + 0.5)[0] for arm in labels]
     ).astype(float)
     plays = counts.sum(axis=0)
     return np.divide(counts, plays, out=np.full_like(counts, np.nan), where=plays > 0), edges + 0.5

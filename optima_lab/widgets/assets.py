@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from optima_lab.bandits.arms import LABELS, MODULES, SHORT
-from optima_lab.display import look
+from optima_lab.bandits.arms import COCA, Arms
+from optima_lab.display import arm_look
 from optima_lab.files import expand, write_text
 from optima_lab.report import pages
 
@@ -27,6 +27,8 @@ SOURCES = {
 }
 KINDS = {"f": ("f4", np.float32), "u": ("u4", np.uint32), "i": ("u4", np.uint32), "b": ("u1", np.uint8)}
 PAGE_BYTES = 2_000_000  # of one offline page
+LATTICE_MODULES = 4  # beyond, a lattice of all arms cannot be read
+NUMBERS = {3: "three", 4: "four"}
 
 
 def pack(arrays: Mapping[str, np.ndarray]) -> tuple[list[dict[str, Any]], bytes]:
@@ -45,18 +47,40 @@ def pack(arrays: Mapping[str, np.ndarray]) -> tuple[list[dict[str, Any]], bytes]
     return layout, b"".join(parts)
 
 
-def arms() -> list[dict[str, Any]]:
-    """The seven arms as widgets draw them: label, colour, marker, modules."""
-    known = {SHORT[module]: module for module in MODULES}
+def arms(of: Arms = COCA) -> list[dict[str, Any]]:
+    """Arms as widgets draw them: label, colour, marker, modules. Of more than `LATTICE_MODULES` modules, the modules.
+
+    Seven looks take turns where there are more. Labels of several modules are cut short, `brief` ones even more, for
+    where there is no room.
+    """
+    c = len(of.modules)
+    sets = of.sets if c <= LATTICE_MODULES else [frozenset({module}) for module in of.modules]
+    short, tiny = (Arms(of.modules, _cut(of.modules, least)) for least in (3, 1))
     return [
         {
-            "label": label,
-            "colour": look(label).colour,
-            "marker": look(label).marker,
-            "modules": [MODULES.index(known[part]) for part in label.split("+")],
+            "label": of.label(arm)
+            if of == COCA or len(arm) == 1
+            else _all(c)
+            if len(arm) == c > 2
+            else short.label(arm),
+            "brief": _all(c) if of == COCA and len(arm) == c else of.label(arm) if of == COCA else tiny.label(arm),
+            "colour": arm_look(of.label(arm), number).colour,
+            "marker": arm_look(of.label(arm), number).marker,
+            "modules": [of.modules.index(module) for module in of.modules if module in arm],
         }
-        for label in LABELS
+        for number, arm in enumerate(sets)
     ]
+
+
+def _all(modules: int) -> str:
+    return f"all {NUMBERS[modules]}"
+
+
+def _cut(names: Sequence[str], least: int) -> tuple[str, ...]:
+    """The beginnings of names, as short as tells them apart."""
+    longest = max(map(len, names))
+    short = next(n for n in range(least, max(least, longest) + 1) if len({name[:n] for name in names}) == len(names))
+    return tuple(name[:short] for name in names)
 
 
 @cache

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import COCA, Arms
 from optima_lab.bandits.posterior import replay_posterior
 from optima_lab.display import called, in_order, task_title, tasks_in_order
 from optima_lab.errors import RecordError
 from optima_lab.experiments.experiment import RecordFolder
-from optima_lab.experiments.records import read_json, read_lines, told_apart, why_stopped
+from optima_lab.experiments.records import arms_of, read_json, read_lines, told_apart, why_stopped
 from optima_lab.experiments.schema import check_run, check_whole
+from optima_lab.widgets.assets import LATTICE_MODULES
 
 NO_ARM = 255  # in the array of arms: nothing was distilled layer by layer
 RATIOS = ("ratio_kl", "ratio_hidden", "ratio_attention")
@@ -31,8 +32,9 @@ ReadTrack = Callable[[RecordFolder, Path], "RunTrace"]
 class RunTrace:
     """One run. `arrays` have T rows; mean, deviation and plays have T + 1: before every round, and after the last.
 
-    round, step: numbers.  arm: index in LABELS, or NO_ARM.  initial: forced plays.  reward (T,), ratio (T, 3), loss
-    (T, 4) after the round.  draws, mean, deviation, plays (·, K): absent where the strategy has none.
+    round, step: numbers.  arm: number of the run's `arms`, or NO_ARM.  initial: forced plays.  reward (T,), ratio
+    (T, 3), loss (T, 4) after the round.  draws, mean, deviation, plays (·, K): absent where the strategy has none. Of
+    more modules than a lattice has these are of modules, as far as they are recorded, and `member` (T, c) replaces arm.
     stopped: 'round 12: …', where a student's numbers went wrong; '' for one that went on to its end.
     """
 
@@ -45,6 +47,7 @@ class RunTrace:
     score: tuple[tuple[int, float], ...] = ()  # (round, score on the dev split), in the task's metric
     notes: tuple[str, ...] = ()
     stopped: str = ""
+    arms: Arms = COCA
 
     @property
     def rounds(self) -> int:
@@ -59,6 +62,8 @@ def places(path: Path) -> list[RecordFolder]:
     """
     if not path.is_dir():
         raise RecordError(f"no such run: {path} must be the folder of an experiment or of runs, and does not exist")
+    if (path / "run.json").is_file():  # one run by itself, such as `Optima.records` writes
+        return [RecordFolder(path.parent, (path.name,), 0)]
     depths = ("*/run.json", "*/*/run.json", "*/*/*/run.json")
     begun = sorted({file.parent.parent for depth in depths for file in path.glob(depth)})
     if not begun:
@@ -125,20 +130,23 @@ def read_track(source: RecordFolder, folder: Path, lines: ReadLines = read_lines
     if not rows:
         raise RecordError(f"{about['strategy']}: no round is recorded yet in {path}")
     try:
-        arrays = _columns(rows) | _vectors(rows)
+        arms = arms_of(about)
+        listed = len(arms.modules) <= LATTICE_MODULES
+        arrays = _columns(rows, arms) | (_vectors(rows, arms.count) if listed else _by_module(rows, arms.modules))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RecordError(f"{path} must hold the same numbers in every round: {error!r}") from None
-    arrays |= _beliefs(about, arrays)
+    arrays |= _beliefs(about, arrays, arms.count) if listed else {}
     stopped = why_stopped(folder)
     alone = "only one round is recorded" if len(rows) == 1 else ""
     notes = (_end(folder, about, rows, stopped), _half_written(path), _not_finite(arrays["reward"]), alone)
     strategy, told = about["strategy"], tuple(note for note in notes if note)
-    return RunTrace(strategy, source.task, source.seed, strategy, about, arrays, _scores(folder), told, stopped)
+    return RunTrace(strategy, source.task, source.seed, strategy, about, arrays, _scores(folder), told, stopped, arms)
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+def _columns(rows: Sequence[Mapping[str, Any]], of: Arms) -> dict[str, np.ndarray]:
     """The columns that every strategy has."""
-    arms = [NO_ARM if row["arm"] is None else LABELS.index(row["arm"]) for row in rows]
+    labels = of.labels if len(of.modules) <= LATTICE_MODULES else ()
+    arms = [NO_ARM if row["arm"] is None or not labels else labels.index(row["arm"]) for row in rows]
     return {
         "round": np.array([row["round"] for row in rows], np.uint32),
         "step": np.array([row["step"] for row in rows], np.uint32),
@@ -150,22 +158,42 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     }
 
 
-def _vectors(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+def _vectors(rows: Sequence[Mapping[str, Any]], arms: int) -> dict[str, np.ndarray]:
     """Draws (T, K), and means and plays (T + 1, K) where the strategy keeps them; null is NaN."""
     found = {}
     if all(row["draws"] is not None for row in rows):
         found["draws"] = np.array([row["draws"] for row in rows], np.float64)
     for name in ("mean", "plays"):
         if all(row[f"{name}_before"] is not None for row in rows):
-            before = [row[f"{name}_before"] for row in rows]
-            found[name] = np.array([*before, rows[-1][f"{name}_after"]], np.float64)
+            found[name] = _before_and_last(rows, name)
     for name, array in found.items():
-        if array.shape[1:] != (len(LABELS),):
-            raise ValueError(f"{name} must have {len(LABELS)} numbers a round")
+        if array.shape[1:] != (arms,):
+            raise ValueError(f"{name} must have {arms} numbers a round")
     return found
 
 
-def _beliefs(about: Mapping[str, Any], arrays: Arrays) -> dict[str, np.ndarray]:
+def _before_and_last(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    return np.array([*(row[f"{name}_before"] for row in rows), rows[-1][f"{name}_after"]], np.float64)
+
+
+def _by_module(rows: Sequence[Mapping[str, Any]], modules: Sequence[str]) -> dict[str, np.ndarray]:
+    """Which modules were in the arm (T, c), and θ, its deviation and plays (T + 1, c) where `linear_ts` keeps them."""
+    played = [set(row["arm"].split("+")) if row["arm"] else set[str]() for row in rows]
+    if unknown := set().union(*played) - set(modules):
+        raise ValueError(f"arms must be sets of {', '.join(modules)}, got {min(unknown)}")
+    found: dict[str, np.ndarray] = {
+        "member": np.array([[module in arm for module in modules] for arm in played], np.uint8)
+    }
+    kept = {"mean": "theta", "deviation": "theta_deviation", "plays": "module_plays"}
+    for name, recorded in kept.items():
+        if all(row.get(f"{recorded}_before") is not None for row in rows):
+            found[name] = _before_and_last(rows, recorded)[:, : len(modules)]
+    if all(row["draws"] is not None and len(row["draws"]) == len(modules) + 1 for row in rows):
+        found["draws"] = np.array([row["draws"][: len(modules)] for row in rows], np.float64)
+    return found
+
+
+def _beliefs(about: Mapping[str, Any], arrays: Arrays, arms: int) -> dict[str, np.ndarray]:
     """Mean and deviation (T + 1, K) that the policy held of every arm: rebuilt, for records keep no deviation.
 
     Nothing is returned for a strategy without a posterior, or where what is rebuilt is not what was recorded (another
@@ -173,7 +201,7 @@ def _beliefs(about: Mapping[str, Any], arrays: Arrays) -> dict[str, np.ndarray]:
     """
     policy, parameters = about.get("policy", ""), about.get("parameters", {})
     arm = arrays["arm"].astype(np.int64)  # NO_ARM is none of the arms: what is rebuilt ends there
-    belief = replay_posterior(policy, parameters, arm, arrays["reward"], len(LABELS))
+    belief = replay_posterior(policy, parameters, arm, arrays["reward"], arms)
     if belief is None:
         return {}
     known = np.isfinite(belief.mean)
@@ -193,7 +221,7 @@ def _end(folder: Path, about: Mapping[str, Any], rows: Sequence[Mapping[str, Any
     """Why the record ends before its time, if it does."""
     if stopped:
         return f"its numbers went wrong and it stopped in {stopped}"
-    if (folder / "done.json").exists():
+    if (folder / "done.json").exists() or "modules" in about:  # a loop of the user's own has no end that we know
         return ""
     total = _rounds(_config(about))
     of = f"of {total} " if total else ""

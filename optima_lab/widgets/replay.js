@@ -14,7 +14,7 @@ const SPEEDS = [1, 2, 5, 10, 30, 60, 200, 1000, 5000];
 function openTracks(about, view) {
   const arrays = decode(about.layout, view);
   return about.tracks.map((facts, number) => {
-    const track = { ...facts, arms: about.arms, count: 0 };
+    const track = { ...facts, arms: facts.arms ?? about.arms, count: 0 };
     for (const [name, array] of Object.entries(arrays)) {
       const [owner, column] = name.split(".");
       if (Number(owner) === number) track[column] = array;
@@ -51,10 +51,16 @@ function ranges(track) {
   return { low, high: high || 1, first, worst, edges, most: top(track.ratio, 1e-9), shares: allShares(track, edges) };
 }
 
+/** Whether row i played arm k; of a run with too many arms to list each k is a module, and a row plays several. */
+const plays = (track, i, k) => (track.member ? track.member[i * track.arms.length + k] === 1 : track.arm[i] === k);
+
+/** What row i played, in words. */
+const played = (track, i) => track.arms.filter((_, k) => plays(track, i, k)).map((arm) => arm.label).join("+") || "nothing";
+
 /** How often each arm was played in the rows [from, to), as shares. */
 function share(track, from, to) {
   const counts = new Float64Array(track.arms.length);
-  for (let i = from; i < to; i += 1) if (track.arm[i] !== NO_ARM) counts[track.arm[i]] += 1;
+  for (let i = from; i < to; i += 1) for (let k = 0; k < counts.length; k += 1) if (plays(track, i, k)) counts[k] += 1;
   return counts.map((count) => count / Math.max(1, to - from));
 }
 
@@ -71,6 +77,7 @@ const best = (values) => values.reduce((a, value, k) => (Number.isFinite(value) 
 /** Why this arm: one plain sentence. */
 function reason(track, i) {
   const K = track.arms.length;
+  if (track.member) return track.draws ? "The set of modules whose draws θ̂ promise most together." : "The policy's choice among all sets of modules.";
   if (track.arm[i] === NO_ARM) return "No module is imitated in this run.";
   const name = track.arms[track.arm[i]].label;
   if (track.policy === "") return `This run always plays ${name}.`;
@@ -96,7 +103,7 @@ function reason(track, i) {
 function told(track, i) {
   const end = track.stopped ? `stopped in ${track.stopped}` : "";
   if (i >= track.count) return [end ? `${track.name} ${end}` : `${track.name} has only ${track.count} rounds`, "", ""];
-  const arm = track.arm[i] === NO_ARM ? "nothing" : track.arms[track.arm[i]].label;
+  const arm = played(track, i);
   const parts = RATIOS.map((name, r) => `${name} ${say(track.ratio[3 * i + r])}`).join(", ");
   const used = { kl: "the KL ratio alone", layers: "hidden and attention ratios" }[track.variant] ?? "three ratios";
   return [
@@ -149,37 +156,59 @@ function layout(width) {
   };
 }
 
-/** The middle of every arm in the lattice: modules below, pairs above them, all modules on top. */
+/** The same boxes with room for K arms; what stands below moves down. */
+function roomy({ wide, tall, ...rest }, K) {
+  const boxes = Object.fromEntries(Object.entries(rest).map(([name, box]) => [name, Number.isFinite(box?.y) ? { ...box } : box]));
+  const panels = Object.values(boxes).filter((box) => Number.isFinite(box?.y));
+  const lowest = () => Math.max(...panels.map((box) => box.y + box.h));
+  const before = lowest();
+  for (const box of [boxes.ridges, boxes.heat]) {
+    const grown = box.h * Math.max(0, K / 7 - 1);
+    const under = panels.filter((other) => other.y >= box.y + box.h && other.x < box.x + box.w && box.x < other.x + other.w);
+    for (const other of under) other.y += grown;
+    box.h += grown;
+  }
+  return { ...boxes, wide, tall: tall + lowest() - before };
+}
+
+/** The middle of every arm in the lattice: modules below, pairs above them, all modules on top; modules alone in rows of four. */
 function nodes(box, arms) {
+  const top = Math.max(...arms.map((arm) => arm.modules.length));
+  const flat = top === 1;
+  const rowOf = (arm, k) => (flat ? Math.floor(k / 4) : top - arm.modules.length);
+  const rows = arms.map(rowOf);
+  const levels = Math.max(...rows);
   const tall = Math.min(32, box.h / 4);
-  const places = [[0, 2], [1, 2], [2, 2], [0, 1], [1, 1], [2, 1], [1, 0]];
   return arms.map((arm, k) => {
-    const [column, level] = places[k];
-    return { x: box.x + (box.w * (column + 0.5)) / 3, y: box.y + tall / 2 + (level * (box.h - tall)) / 2, tall, arm };
+    const across = flat ? 4 : rows.filter((row) => row === rows[k]).length;
+    const column = flat ? k % 4 : rows.slice(0, k).filter((row) => row === rows[k]).length;
+    const y = box.y + tall / 2 + (levels ? (rows[k] * (box.h - tall)) / levels : (box.h - tall) / 2);
+    return { x: box.x + (box.w * (column + 0.5)) / across, y, tall, arm };
   });
 }
 
 // --- panels of one round ---------------------------------------------------------------------------------------------
 
 function drawLattice(context, look, box, track, i) {
-  const played = track.arm[i];
   const at = nodes(box, track.arms);
-  const lit = played === NO_ARM ? [] : track.arms[played].modules;
+  const lit = track.arms.flatMap((arm, k) => (plays(track, i, k) ? arm.modules : []));
   write(context, "arm: a set of modules", box.x, box.y - 12, look.ink, "left", BOLD);
   for (const upper of at) {
     for (const lower of at) {
       const inside = lower.arm.modules.every((m) => upper.arm.modules.includes(m));
       if (!inside || upper.arm.modules.length !== lower.arm.modules.length + 1) continue;
-      const path = played !== NO_ARM && upper.arm.modules.every((m) => lit.includes(m));
+      const path = upper.arm.modules.every((m) => lit.includes(m));
       rule(context, upper.x, upper.y, lower.x, lower.y, path ? look.ink : look.line, path ? 3 : 1.5);
     }
   }
   context.font = FONT;
   at.forEach((node, k) => {
     const colour = readable(node.arm.colour, look);
-    const on = k === played;
+    const on = plays(track, i, k);
     const part = node.arm.modules.every((m) => lit.includes(m));
-    const width = Math.max(46, context.measureText(node.arm.label).width + 8);
+    const room = at.length > 7 ? box.w / 6 - 4 : Infinity; // of the row of pairs
+    const label = context.measureText(node.arm.label).width + 8 > room && node.arm.modules.length > 1 ? node.arm.brief : node.arm.label;
+    const width = Math.max(Math.min(46, room), context.measureText(label).width + 8);
     const left = Math.max(1, Math.min(node.x - width / 2, box.x + box.w - width - 1));
     context.beginPath();
     context.roundRect(left, node.y - node.tall / 2, width, node.tall - 4, 8);
@@ -188,7 +217,7 @@ function drawLattice(context, look, box, track, i) {
     context.lineWidth = on || part ? 3.5 : 1.5;
     context.strokeStyle = colour;
     context.stroke();
-    write(context, node.arm.label, left + width / 2, node.y - 1, on ? onTop(colour) : look.ink, "center");
+    write(context, label, left + width / 2, node.y - 1, on ? onTop(colour) : look.ink, "center");
     marker(context, node.arm.marker, left + 3, node.y - node.tall / 2, 11, colour, look.paper);
   });
 }
@@ -286,7 +315,7 @@ function drawSeries(context, look, boxes, track, i, layer, ratio) {
   const { mean, heat, loss } = boxes;
   const now = Math.min(i + 1, track.count);
   const x = timeline(track, loss);
-  if (track.mean) axis(context, look, mean, "mean μ of each arm", track.low, track.high);
+  if (track.mean) axis(context, look, mean, track.member ? "contribution θ of each module" : "mean μ of each arm", track.low, track.high);
   else write(context, "mean μ: this run keeps none", mean.x - 4, mean.y - 12, look.ink, "left", BOLD);
   write(context, "how often each arm is played", heat.x - 4, heat.y - 12, look.ink, "left", BOLD);
   axis(context, look, loss, boxes.slim ? "" : boxes.wide ? "losses, first = 1:" : "losses:", 0, track.worst);
@@ -312,7 +341,7 @@ function drawSeries(context, look, boxes, track, i, layer, ratio) {
   track.arms.forEach((arm, k) => {
     const colour = readable(arm.colour, look);
     const y = heat.y + (k + 0.5) * tall;
-    if (boxes.wide) write(context, arm.label.length > 9 ? "all three" : arm.label, heat.x - 8, y, look.ink, "right");
+    if (boxes.wide) write(context, arm.label.length > 12 ? arm.brief : arm.label, heat.x - 8, y, look.ink, "right");
     else marker(context, arm.marker, heat.x - 12, y, 9, colour);
   });
   if (track.mean) markNow(context, look, mean, track, now);
@@ -355,14 +384,14 @@ function makeSide(root, tip, label, seek) {
   const words = h("p");
   const details = h("details", { ontoggle: () => fillTable() }, h("summary", {}, "all numbers of this round"), words, h("div", { class: "ol-scroll", tabindex: 0, role: "region", "aria-label": `${label}: numbers` }, table));
   const state = { track: null, i: 0, boxes: layout(600), layer: document.createElement("canvas") };
-  const view = surface(canvas, (width) => layout(width).tall, (context, width, tall, stale) => {
+  const view = surface(canvas, (width) => roomy(layout(width), state.track?.arms.length ?? 7).tall, (context, width, tall, stale) => {
     const { track } = state;
     context.clearRect(0, 0, width, tall);
     if (!track) return;
     const ratio = canvas.width / width;
     if (stale) {
       state.look = theme(root);
-      state.boxes = layout(width);
+      state.boxes = roomy(layout(width), track.arms.length);
       [state.layer.width, state.layer.height] = [canvas.width, canvas.height];
       const inner = state.layer.getContext("2d");
       inner.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -425,9 +454,8 @@ function tipText({ track, boxes, i }, over, x, y) {
     return `${track.arms[k].label}: ${say(100 * track.shares.windows[w][k])} % of rounds ${track.round[from]}–${track.round[to - 1]}`;
   }
   if (over >= 0) {
-    const played = track.arm[over] === NO_ARM ? "nothing" : track.arms[track.arm[over]].label;
     const means = track.mean ? track.arms.map((arm, k) => `μ ${say(track.mean[(over + 1) * K + k])}  ${arm.label}`) : [];
-    return [`round ${track.round[over]}: ${played}, reward ${say(track.reward[over])}`, ...means].join("\n");
+    return [`round ${track.round[over]}: ${played(track, over)}, reward ${say(track.reward[over])}`, ...means].join("\n");
   }
   const near = nodes(boxes.lattice, track.arms).findIndex((n) => Math.abs(n.x - x) < 42 && Math.abs(n.y - y) < n.tall / 2);
   const ridge = inside({ ...boxes.ridges, x: boxes.ridges.x - 24, w: boxes.ridges.w + 24 }, x, y);
@@ -446,7 +474,7 @@ function numbers(track, i) {
   ].filter(([, array]) => array);
   const head = h("tr", {}, h("th", { scope: "col" }, "arm"), ...columns.map(([name]) => h("th", { scope: "col" }, name)));
   const body = track.arms.map((arm, k) =>
-    h("tr", { class: k === track.arm[i] && "ol-won" }, h("th", { scope: "row" }, `${k === track.arm[i] ? "▸ " : ""}${arm.label}`),
+    h("tr", { class: plays(track, i, k) && "ol-won" }, h("th", { scope: "row" }, `${plays(track, i, k) ? "▸ " : ""}${arm.label}`),
       ...columns.map(([, array, at]) => h("td", {}, say(array[at * K + k])))));
   const losses = LOSSES.map((name, l) => `${name} ${say(track.loss[4 * i + l])}`).join(", ");
   const score = track.score.filter(([round]) => round <= track.round[i]).pop();
@@ -523,7 +551,7 @@ function player(root, about, recorded, host) {
   };
   const toChange = (way) => () => {
     toggle(false);
-    const differs = (n, i) => n >= 0 && i < tracks[n].count && tracks[n].arm[i] !== tracks[n].arm[i - 1];
+    const differs = (n, i) => n >= 0 && i < tracks[n].count && played(tracks[n], i) !== played(tracks[n], i - 1);
     let i = state.i + way;
     while (i > 0 && i < longest() && !shown.some((n) => differs(n, i))) i += way;
     seek(i);

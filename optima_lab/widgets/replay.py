@@ -10,6 +10,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from optima_lab.bandits.arms import COCA
 from optima_lab.display import base, task_metric, task_title
 from optima_lab.errors import OptimaError, RecordError
 from optima_lab.experiments.experiment import RecordFolder
@@ -136,6 +137,7 @@ def _facts(track: RunTrace) -> Mapping[str, Any]:
         "name": track.name,
         "title": f"{task_title(track.task)}, {track.name}" if task_title(track.task) not in track.name else track.name,
         "strategy": track.strategy,
+        **({} if track.arms == COCA else {"arms": widgets.arms(track.arms)}),
         "policy": str(track.about.get("policy", "")),
         "variant": str(track.about.get("reward", "all")),
         "metric": task_metric(track.task),

@@ -247,7 +247,8 @@ def test_a_glob_that_matches_nothing_is_told_the_lists_of_layers():
 
 
 def test_a_star_stands_for_one_part_of_a_name():
-    assert find(encoder(), {"text": Layers("layers.*")})["text"] == [("layers.0",) * 2, ("layers.1",) * 2]
+    found = find(encoder(), {"text": Layers("layers.*")})["text"]
+    assert [place.parts for place in found] == [("layers.0",) * 2, ("layers.1",) * 2]
     assert len(find(encoder(12), {"text": Layers("*.1?")})["text"]) == 2
 
 
@@ -318,3 +319,83 @@ def test_projected_queries_are_not_what_the_kernel_gets():
     (first, _) = captured(model, {"text": Layers("layers.*")}, lambda: model(input_ids=ids))["text"]
     naive = projected["q_proj"] @ projected["k_proj"].mT / (4 * sqrt(4))
     assert (naive - first.call.scores()).norm() > 0.1 * first.call.scores().norm()
+
+
+# ---- projections that a user names ----------------------------------------------------------------------------------
+
+
+class ByHand(nn.Module):
+    """Attention that no kernel computes, its two projections in the order that BART has them, or one for all."""
+
+    q: nn.Linear
+    k: nn.Linear
+
+    def __init__(self, fused: bool, norm: bool = False) -> None:
+        super().__init__()
+        if fused:
+            self.qkv = nn.Linear(12, 36)
+        else:
+            self.k, self.q, self.v = nn.Linear(12, 6), nn.Linear(12, 12), nn.Linear(12, 6)  # two heads share a key
+        self.q_norm = nn.LayerNorm(3) if norm else nn.Identity()
+        self.scores = torch.empty(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = self.qkv(x).chunk(3, -1) if hasattr(self, "qkv") else (self.q(x), self.k(x), self.v(x))
+        query, key, value = (part.unflatten(-1, (-1, 3)).transpose(1, 2) for part in parts)
+        key, value = (part.repeat_interleave(4 // part.shape[1], 1) for part in (key, value))
+        self.scores = query @ key.mT / sqrt(3)
+        return x + (self.scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize(("fused", "glob"), [(True, "*.qkv"), (False, "*.[qk]")])
+def test_projections_that_are_named_are_what_is_multiplied(fused: bool, glob: str):
+    model = nn.Sequential(ByHand(fused), ByHand(fused))
+    given = torch.randn(2, 5, 12)
+    seen = captured(model, {"text": Layers("*", glob, heads=4)}, lambda: model(given))["text"]
+    for layer, block in zip(seen, model, strict=True):
+        torch.testing.assert_close(layer.call.scores(), block.scores.mean(1), **CLOSE)
+        torch.testing.assert_close(softmaxed(layer.call), block.scores.softmax(-1), **EXACT)
+
+
+class Turning(nn.Sequential):
+    """A stand-in for a language model: its rotary positions are above its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rotary_emb, self.layers = RotaryEmbedding(), nn.Sequential(ByHand(True), ByHand(True))
+
+
+class RotaryEmbedding(nn.Module):
+    """Named as those of transformers are."""
+
+
+@pytest.mark.parametrize(
+    ("model", "layers", "line"),
+    [
+        (Turning(), Layers("layers.*", "layers.*.qkv", 4), "rotary_emb turns what layers.0.qkv projects"),
+        (nn.Sequential(ByHand(True, norm=True)), Layers("*", "*.qkv", 4), "0.q_norm norms what 0.qkv projects"),
+        (nn.Sequential(ByHand(False)), Layers("*", "*.[kv]", 4), r"called after its queries .* got 0.k and 0.v"),
+        (nn.Sequential(ByHand(False)), Layers("*", "*.[qkv]", 4), "as many parts for attention as for hidden states"),
+    ],
+)
+def test_projections_that_are_not_what_is_multiplied_are_refused(model: nn.Module, layers: Layers, line: str):
+    with pytest.raises(ConfigError, match=line) as caught:
+        find(model, {"text": layers})
+    assert "\n" not in str(caught.value)
+
+
+def test_rotary_positions_of_another_part_turn_nothing_here():
+    model = nn.Module()
+    model.language, model.vision = Turning(), nn.Sequential(ByHand(True))
+    assert find(model, {"image": Layers("vision.*", "vision.*.qkv", 4)})["image"][0].heads == 4
+
+
+def test_heads_must_divide_the_width_and_be_left_out_where_a_kernel_is_called():
+    model, given = nn.Sequential(ByHand(True)), torch.randn(2, 5, 12)
+    with pytest.raises(ConfigError, match=r"heads must divide the widths .* 12 and 12 in 0, got 5"):
+        captured(model, {"text": Layers("*", "*.qkv", 5)}, lambda: model(given))
+    from timm.models.vision_transformer import VisionTransformer
+
+    vit = VisionTransformer(8, 4, embed_dim=12, depth=2, num_heads=3, num_classes=2)
+    with pytest.raises(ConfigError, match=r"heads must be left out where a kernel is called, as in blocks.0.attn:"):
+        captured(vit, {"image": Layers("blocks.*", "blocks.*.attn.qkv", 3)}, lambda: vit(torch.randn(2, 3, 8, 8)))

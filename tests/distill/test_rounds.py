@@ -60,4 +60,5 @@ def test_arms_too_many_to_list_are_recorded_by_their_modules():
     assert len(record["theta_after"]) == 21 and sum(record["module_plays_after"]) == record["arm"].count("+") + 1
     assert np.isfinite(record["theta_after"]).all()
     listed = played(Rounds(ARMS, make_policy("linear_ts"), "all", 0), 1)[0]
-    assert "theta_after" not in listed and sum(listed["plays_after"]) == 1
+    assert sum(listed["plays_after"]) == 1 and len(listed["theta_after"]) == len(listed["theta_deviation_after"]) == 4
+    assert "theta_after" not in played(Rounds(ARMS, make_policy("optima"), "all", 0), 1)[0]

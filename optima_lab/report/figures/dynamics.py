@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optima_lab.bandits.arms import LABELS
-from optima_lab.display import INK, called, colour, look
+from optima_lab.display import INK, arm_look, called, look
 from optima_lab.report import statistics
 from optima_lab.report.correlation import Correlation, Interval, mean_against_score
 from optima_lab.report.figures.posteriors import draw_of
@@ -47,7 +47,7 @@ def reward_means(rounds: Frame, strategies: Sequence[str] = ()) -> "Figure":
             if table.empty:
                 blank(axes, f"no posterior means of {name} recorded")
                 continue
-            _mean_lines(axes, table)
+            _mean_lines(axes, table, statistics.arm_labels(rounds))
             _shade(axes, statistics.initial_rounds(rounds, name))
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         known = [_average(rounds, present), _shading(rounds, present), _absent(absent)]
@@ -87,11 +87,11 @@ def mean_accuracy_correlation(rounds: Frame, evals: Frame, strategy: str = "") -
 
 
 def arm_frequency(rounds: Frame, strategies: Sequence[str] = (), windows: int = 20) -> "Figure":
-    """Fig. 6: how often each arm is played through training; deeper is more often, 14.3 % is uniform play."""
+    """Fig. 6: how often each arm is played through training; deeper is more often, 1/K is uniform play: 14.3 %."""
     rounds = statistics.recorded(rounds)
     task = statistics.task_of(rounds)
     present, absent = _shown(rounds, strategies)
-    marks = statistics.stopped(rounds, present)
+    marks, labels = statistics.stopped(rounds, present), statistics.arm_labels(rounds)
     shares = {name: statistics.frequency(rounds, name, windows) for name in present}
     most = max([0.3, *(float(np.nanmax(share)) for share, _ in shares.values() if share.size)])
     with style():
@@ -106,17 +106,16 @@ def arm_frequency(rounds: Frame, strategies: Sequence[str] = (), windows: int = 
             if not share.size:
                 blank(axes, f"no rounds of {name} recorded")
                 continue
-            axes.set_yticks(range(len(LABELS)), LABELS)
-            rows = np.arange(len(LABELS) + 1) - 0.5
+            axes.set_yticks(range(len(labels)), labels)
+            rows = np.arange(len(labels) + 1) - 0.5
             drawn = {"cmap": "Blues", "vmin": 0, "vmax": 100 * most, "edgecolors": "face", "linewidth": 0.4}  # no seams
             mesh = axes.pcolormesh(edges, rows, 100 * share, **drawn)
             axes.invert_yaxis()
             axes.axvline(statistics.initial_rounds(rounds, name) + 0.5, color=INK, ls="--", lw=1.2)
             bar = figure.colorbar(mesh, ax=axes, label="share of the rounds in a window (%)")
-            bar.ax.axhline(100 * statistics.UNIFORM, color=INK, lw=1.5)
-            bar.ax.text(
-                -0.2, 100 * statistics.UNIFORM, "uniform 14.3", ha="right", va="center", fontsize=9, rotation=90
-            )
+            uniform = 100 / len(labels)  # if nothing is learnt
+            bar.ax.axhline(uniform, color=INK, lw=1.5)
+            bar.ax.text(-0.2, uniform, f"uniform {uniform:.1f}", ha="right", va="center", fontsize=9, rotation=90)
         dashed = "dashed: end of the first rounds, which play every arm T0 times in random order"
         known = [_average(rounds, present, "shares are of all rounds of"), dashed, _absent(absent)]
         note(figure, [*known, *marks.values()])
@@ -142,37 +141,46 @@ def thompson_draw(rounds: Frame, strategy: str = "", number: int = 0, seed: int 
         if draw is None:
             blank(axes, f"no round of {strategy} with draws recorded")
             return figure
-        for position, arm in enumerate(LABELS):
-            _density(axes, position, arm, draw.mean[position], draw.deviation[position], draw.draws[position])
+        labels = statistics.arm_labels(rounds)
+        for position, arm in enumerate(labels):
+            _density(
+                axes,
+                position,
+                arm_look(arm, position).colour,
+                draw.mean[position],
+                draw.deviation[position],
+                draw.draws[position],
+            )
         winner = int(np.nanargmax(draw.draws))
         axes.axvline(draw.draws[winner], color=INK, lw=1, ls=":")
-        names = [f"{called(arm)}  (n = {n:.3g})" for arm, n in zip(LABELS, draw.plays, strict=True)]
-        axes.set_yticks(range(len(LABELS)), names)
-        axes.set_ylim(len(LABELS) - 0.4, -1.1)
-        won = f"{LABELS[winner]} drew the highest r̂ = {draw.draws[winner]:.3f} and is distilled in this round"
+        names = [f"{called(arm)}  (n = {n:.3g})" for arm, n in zip(labels, draw.plays, strict=True)]
+        axes.set_yticks(range(len(labels)), names)
+        axes.set_ylim(len(labels) - 0.4, -1.1)
+        won = f"{labels[winner]} drew the highest r̂ = {draw.draws[winner]:.3f} and is distilled in this round"
         note(figure, [won, draw.width])
     return figure
 
 
-def _density(axes: "Axes", position: int, arm: str, mean: float, deviation: float, draw: float) -> None:
+def _density(axes: "Axes", position: int, colour: str, mean: float, deviation: float, draw: float) -> None:
     """N(mean, deviation²) on the base line of an arm; its mean and the draw alone where the deviation is not known."""
     if np.isfinite(deviation):
         grid = np.linspace(mean - 3.5 * deviation, mean + 3.5 * deviation, 121)
         height = 0.85 * np.exp(-0.5 * ((grid - mean) / deviation) ** 2)
-        axes.fill_between(grid, position, position - height, color=colour(arm), alpha=0.35, lw=0)
-        axes.plot(grid, position - height, color=colour(arm), lw=1.4)
-    axes.plot([mean, mean], [position, position - 0.85], color=colour(arm), lw=1.4)
-    axes.plot([draw], [position], "o", color=colour(arm), mec=INK, ms=8, clip_on=False)
+        axes.fill_between(grid, position, position - height, color=colour, alpha=0.35, lw=0)
+        axes.plot(grid, position - height, color=colour, lw=1.4)
+    axes.plot([mean, mean], [position, position - 0.85], color=colour, lw=1.4)
+    axes.plot([draw], [position], "o", color=colour, mec=INK, ms=8, clip_on=False)
 
 
-def _mean_lines(axes: "Axes", table: Frame) -> None:
+def _mean_lines(axes: "Axes", table: Frame, labels: Sequence[str]) -> None:
     lines = table.groupby(["arm", "round"])["mean"].mean()
-    for arm in LABELS:
+    for number, arm in enumerate(labels):
         if arm in lines.index.get_level_values("arm"):
             line = lines.loc[arm]
             every = max(1, len(line) // 8)
             x, y = line.index.to_numpy(float), line.to_numpy(float)
-            drawn = {"color": colour(arm), "marker": look(arm).marker, "ms": 6, "markevery": every, "lw": 1.8}
+            shown = arm_look(arm, number)
+            drawn = {"color": shown.colour, "marker": shown.marker, "ms": 6, "markevery": every, "lw": 1.8}
             axes.plot(x, y, drawstyle="steps-post", label=called(arm), **drawn)
     axes.set_ylim(bottom=min(0.0, float(lines.min())))
 
