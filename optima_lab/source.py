@@ -82,9 +82,10 @@ class _Reader:
         if isinstance(value, Mapping):
             pairs = sorted(f"{self.describe(k, who)}: {self.describe(v, who)}" for k, v in value.items())
             return f"{{{', '.join(pairs)}}}"
-        tensor = type(value).__module__.startswith("torch") and hasattr(value, "untyped_storage")
-        if isinstance(value, np.ndarray | np.generic) or tensor:
-            array = np.asarray(value.detach().cpu() if tensor else value)
+        if type(value).__module__.startswith("torch") and hasattr(value, "untyped_storage"):
+            value = np.asarray(value.detach().cpu())
+        if isinstance(value, np.ndarray | np.generic):
+            array = np.asarray(value)
             return f"array({array.dtype}, {array.shape}, {sha256(array.tobytes()).hexdigest()})"
         return self._code(value, who)
 
@@ -175,7 +176,7 @@ class _Reader:
             raise ConfigError(f"{_name(kind)} must stand in its source as a class, and does not")
         return around[-1], text
 
-    def _keep(self, thing: Any, node: ast.AST, text: str) -> None:
+    def _keep(self, thing: Any, node: Any, text: str) -> None:
         self.parts.append(words_of(node))
         first = min(each.lineno for each in (node, *getattr(node, "decorator_list", ())))
         lines = "\n".join(text.splitlines()[first - 1 : node.end_lineno])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, cast
 
 from optima_lab.bandits.arms import ARMS
 from optima_lab.bandits.policies import POLICIES, Policy
@@ -52,7 +52,7 @@ def _try_reward(reward: Any) -> None:
     if not callable(reward) or isinstance(reward, type):
         raise ConfigError(f"reward must be a name or a function of the losses before and after, got {reward!r}")
     try:
-        own_reward(*losses, reward)
+        own_reward(*losses, cast(RewardFunction, reward))
     except OptimaError:
         raise
     except Exception as error:  # a user's code may raise anything

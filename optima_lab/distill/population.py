@@ -174,12 +174,12 @@ class Population(Generic[B]):
         if answer.logits is not None and (student.alpha[0] or not torch.is_grad_enabled()):
             temperature = student.config.distillation.kl_temperature
             kl = eq.scaled(self.task.prediction_kl(prediction, answer.logits, batch, temperature), weights.train)
-        own = student.strategy.own.losses
-        if own:
+        functions, own = student.strategy.own.losses, ()
+        if functions:
             said = None if answer.logits is None else answer.logits.clone()
             theirs = eq.differentiable(answer.features, arm)
             seen = Matched(arm, features, theirs, student.projections, prediction, said)
-            own = tuple(eq.scaled(loss, weights.train) for loss in eq.own_losses(own, seen))
+            own = tuple(eq.scaled(loss, weights.train) for loss in eq.own_losses(functions, seen))
         if not arm:
             return Losses(train, kl, own=own)
         hidden = eq.hidden_loss(features, answer.features, student.projections, arm, weights)

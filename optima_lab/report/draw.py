@@ -61,6 +61,7 @@ def _draw(sweep: Sweep, figures: Path, notebooks: Sequence[str], more: Sequence[
 
 
 def _parameters(sweep: Sweep, figures: Path, task: str) -> dict[str, Value]:
+    assert isinstance(sweep.strategies, str)  # papermill hands over text; objects are asked for in Python
     changes = ",".join(f"{name}={value}" for name, value in sorted(sweep.changes.items()))
     known: dict[str, Value] = {"task": task, "preset": sweep.preset, "seeds": sweep.seeds, "data": sweep.data}
     return {**known, "runs": sweep.runs, "figures": str(figures), "changes": changes, "strategies": sweep.strategies}
