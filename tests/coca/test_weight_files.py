@@ -108,7 +108,7 @@ def test_scalars_of_numpy_1_are_read(tmp_path: Path) -> None:
 
 
 def test_what_a_pickle_names_is_told_in_brief(tmp_path: Path) -> None:
-    """torch searches its own message in time that grows with the square of such a name's length: minutes of one file."""
+    """torch searches its own message in time that grows with the square of such a name: minutes of one file."""
     with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
         pickled = b"\x80\x02c" + b"x" * 20_000 + b"\nname\n."
         for name, content in (("data.pkl", pickled), ("version", b"3\n"), ("byteorder", b"little")):
