@@ -170,10 +170,16 @@ def test_a_summary_of_the_wrong_shape_is_refused(experiment: Path, tmp_path: Pat
         open_experiments(tmp_path / "runs")
 
 
-@pytest.mark.parametrize("key", ["config", "parameters"])
-def test_a_run_of_the_wrong_shape_is_refused(experiment: Path, tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        *((key, rf" must hold an object under '{key}'") for key in ("config", "parameters")),
+        *((key, f": {key} must be a short text") for key in ("code", "arm", "policy")),
+    ],
+)
+def test_a_run_of_the_wrong_shape_is_refused(experiment: Path, tmp_path: Path, key: str, told: str) -> None:
     records.write_json(experiment / "s1" / "run.json", {"strategy": "Img", key: 0.5})
-    with pytest.raises(RecordError, match=rf"run\.json must hold an object under '{key}', got 0\.5"):
+    with pytest.raises(RecordError, match=rf"run\.json{told}, got 0\.5"):
         records.read_runs(open_experiments(tmp_path / "runs"))
 
 

@@ -18,6 +18,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from optima_lab.distill.checkpoint import load_tensors
 from optima_lab.errors import ConfigError, one_line
 
 _HEAD_BYTES = 4096
@@ -156,7 +157,7 @@ def _pickled(path: Path, device: str) -> Any:
     allowed = torch.serialization.safe_globals(_numpy_scalars())
     # Warnings are of what is refused anyway; by a path torch would go by the name's ending.
     with catch_warnings(action="ignore"), allowed, path.open("rb") as file:
-        return torch.load(file, map_location=device, weights_only=True)
+        return load_tensors(file, device)
 
 
 def _numpy_scalars() -> list[Callable | tuple[Callable, str]]:

@@ -7,8 +7,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
+from pickle import UnpicklingError
 from time import monotonic
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, runtime_checkable
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -20,6 +22,22 @@ from optima_lab.files import replacing
 from optima_lab.progress import progress
 
 EVERY_SECONDS = 15.0
+
+
+class _Brief(UnpicklingError):
+    """torch searches such messages in time that grows with their square, and strangers' files write into them."""
+
+    def __str__(self) -> str:
+        return super().__str__()[:1000]
+
+
+def load_tensors(file: Path | BinaryIO, where: str = "cpu") -> Any:
+    """A pickle of tensors and plain values; nothing else in it is made, nothing executed.
+
+    Raises UnpicklingError for what else it holds, and whatever damaged bytes may raise.
+    """
+    with patch("torch._weights_only_unpickler.UnpicklingError", _Brief):
+        return torch.load(file, map_location=where, weights_only=True)
 
 
 @runtime_checkable
@@ -49,7 +67,7 @@ class Checkpointer:
             return 0
         fresh = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
         try:
-            kept = torch.load(self.path, map_location="cpu", weights_only=True)
+            kept = load_tensors(self.path)
             step = int(kept["step"]) if kept.get("code", "") == self.code else 0
             if not step:
                 return 0
@@ -122,6 +140,6 @@ def _state(student: Student) -> dict[str, Any]:
 def kept_students(path: Path) -> frozenset[str]:
     """The strategies whose students a file keeps, by id; none where it is damaged. Nothing in it is executed."""
     try:
-        return frozenset(torch.load(path, map_location="cpu", weights_only=True)["parts"]["students"])
+        return frozenset(load_tensors(path)["parts"]["students"])
     except Exception:  # damaged bytes may raise anything
         return frozenset()

@@ -68,10 +68,9 @@ def check_run(about: Any, path: Path) -> Mapping[str, Any]:
     """The content of a run.json. Raises RecordError where it names no strategy or a part is of the wrong kind."""
     if not isinstance(about, dict) or not isinstance(about.get("strategy"), str) or not _name(about["strategy"]):
         raise RecordError(f"{path} must hold a strategy's name, got {_short(about)}")
-    if not _name(about.get("code")):
-        raise RecordError(f"{path}: code must be a short text, got {_short(about['code'])}")
-    if not _name(about.get("arm")):
-        raise RecordError(f"{path}: arm must be a short text, got {_short(about['arm'])}")
+    for key in ("code", "arm", "policy"):
+        if not _name(about.get(key)):
+            raise RecordError(f"{path}: {key} must be a short text, got {_short(about[key])}")
     if not _count(about.get("record_version", 0)):
         raise RecordError(f"{path}: record_version must be {_COUNT[1]}, got {_short(about['record_version'])}")
     for key in ("config", "parameters", "own"):

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save
 
 from optima_lab.coca.weight_files import plain_name, read_tensors
+from optima_lab.distill.checkpoint import load_tensors
 from optima_lab.distill.finite import first_not_finite
 from optima_lab.errors import ConfigError
 
@@ -104,6 +105,17 @@ def test_scalars_of_numpy_1_are_read(tmp_path: Path) -> None:
     content = torch_bytes({"loss": np.float64(1.5), "state_dict": {"a": ONES}}, _use_new_zipfile_serialization=False)
     assert b"numpy._core.multiarray" in content
     assert list(read(tmp_path, content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))) == ["a"]
+
+
+def test_what_a_pickle_names_is_told_in_brief(tmp_path: Path) -> None:
+    """torch searches its own message in time that grows with the square of such a name: minutes of one file."""
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        pickled = b"\x80\x02c" + b"x" * 20_000 + b"\nname\n."
+        for name, content in (("data.pkl", pickled), ("version", b"3\n"), ("byteorder", b"little")):
+            archive.writestr(f"a/{name}", content)
+    with pytest.raises(pickle.UnpicklingError) as said:
+        load_tensors(tmp_path / "a.pt")
+    assert "xxx" in str(said.value) and len(str(said.value)) < 3000
 
 
 class Malice:
