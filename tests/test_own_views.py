@@ -12,7 +12,7 @@ from optima_lab.distill.rewards import ProbeLosses
 from optima_lab.distill.rounds import Rounds
 from optima_lab.errors import RecordError
 from optima_lab.experiments.records import read_rounds
-from optima_lab.experiments.tensorboard import _scalars
+from optima_lab.experiments.watch import scalars
 from optima_lab.report.figures import dynamics
 from optima_lab.report.figures import modules as draw
 from optima_lab.report.figures.style import save
@@ -87,8 +87,8 @@ def test_labels_are_cut_as_short_as_tells_them_apart() -> None:
 
 def test_tensorboard_shows_the_runs_own_arms(tmp_path: Path) -> None:
     rounds = recorded(tmp_path, FOUR, "linear_ts", 3)
-    shown = {(name, step): value for name, value, step in _scalars(rounds.records, (), (), rounds.arms)}
     last = rounds.records[-1]
+    shown = {(name, step): value for name, value, step in scalars(last, (), (), rounds.arms)}
     assert shown["arm", 6] == rounds.arms.labels.index(last["arm"])
     assert [shown[f"in the arm/{name}", 6] for name in FOUR] == [float(name in last["arm"].split("+")) for name in FOUR]
     assert shown["contribution/audio", 6] == last["theta_after"][2]
