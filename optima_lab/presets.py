@@ -86,7 +86,7 @@ def study(task: Task) -> Config:
         {
             "preset": "study",
             "world": "study",
-            "depth": 0.5 if task.name in ("snli_ve", "nlvr2") else 1.0,  # what teachers of this size can learn
+            "depth": 0.5 if task.name in ("snli_ve", "nlvr2") else 1.0,  # not settled: notebooks/LOG.md
             "position_scale": 4.0,
             "teacher_layers": "4/2/2",
             "teacher_width": 64,
