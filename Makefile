@@ -26,7 +26,9 @@ $(foreach pair,TASK:TASKS SEED:SEEDS PRESETS:PRESET RUN:RUNS FIGURE:FIGURES ARG:
 $(if $(filter environment,$(call called,TASK)),$(call refuse,TASK,TASKS))
 
 QUESTION = --preset "$(PRESET)" --seeds "$(SEEDS)" --data "$(DATA)" --runs "$(RUNS)" --figures "$(FIGURES)" $(ARGS)
-TESTS = $(PYTHON) -m pytest -m "not slow"
+# Two files of tests at a time; in one process, to use a debugger: make test WORKERS=0
+WORKERS ?= 2
+TESTS = $(PYTHON) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 .PHONY: help setup active lab figures claims notebooks test fuzz check format bench docs lock clean
 .DEFAULT_GOAL := help
