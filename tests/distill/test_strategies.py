@@ -249,7 +249,6 @@ BROKEN = cell(GREEDY + "class Broken(Greedy):\n    def select(self, state, gener
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (EmaThompson, r"must be text, a policy, .*got <class .*EmaThompson'>; give an object: EmaThompson\(\)"),
         (BROKEN(), r"Broken.select must work in a first try, got KeyError: 'nothing' \(line 15, "),
         (Adaptive(EmaThompson(), lambda before, after: None), "a reward must be a finite number"),
         (Fixed("img", losses=[EmaThompson]), "losses must be functions of what is matched"),
