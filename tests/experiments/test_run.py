@@ -94,9 +94,9 @@ def test_a_new_strategy_is_trained_alone(runs: Path, monkeypatch):
     before, asked = files(runs), []
     original = population.train_population
 
-    def counted(config, runs, folder, strategies, assistant):
+    def counted(config, runs, folder, strategies, *more):
         asked.append([strategy.id for strategy in strategies])
-        return original(config, runs, folder, strategies, assistant)
+        return original(config, runs, folder, strategies, *more)
 
     monkeypatch.setattr(population, "train_population", counted)
     (experiment,) = ask(runs, "img,multi,none")
