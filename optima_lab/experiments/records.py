@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optima_lab.bandits.arms import COCA, Arms
-from optima_lab.errors import ConfigError, RecordError
+from optima_lab.errors import RecordError
 from optima_lab.experiments import variants
 from optima_lab.experiments.code_fingerprint import code_fingerprint
 from optima_lab.experiments.experiment import RecordFolder
@@ -231,19 +230,6 @@ def _begun(each: RecordFolder) -> Iterable[tuple[Path, Mapping[str, Any]]]:
             raise RecordError(f"{folder} must be a folder of its own, got a link")
         if (folder / "run.json").exists():
             yield folder, check_run(read_json(folder / "run.json"), folder / "run.json")
-
-
-def arms_of(about: Mapping[str, Any]) -> Arms:
-    """The arms of a run: of the modules that its run.json names, else CoCa's. Raises ValueError where it names none."""
-    modules = about.get("modules")
-    if modules is None:
-        return COCA
-    if not isinstance(modules, list) or not all(isinstance(name, str) and len(name) <= 100 for name in modules):
-        raise ValueError("modules must be a list of names")
-    try:
-        return Arms(tuple(modules))
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
 
 
 def told_apart(runs: Sequence[tuple[RecordFolder, Mapping[str, Any]]]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from optima_lab.bandits.arms import COCA, Arms
 from optima_lab.config import Config
 from optima_lab.errors import ConfigError, RecordError, one_line
 from optima_lab.parameters import override, parameters
@@ -133,3 +134,16 @@ def _recorded(values: Mapping[str, Any]) -> Mapping[str, Any]:
 def _short(value: Any, most: int = 60) -> str:
     text = ascii(value) if not isinstance(value, int) or abs(value) <= _MOST else "a huge number"
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def arms_of(about: Mapping[str, Any]) -> Arms:
+    """The arms of a run: of the modules that its run.json names, else CoCa's. Raises ValueError where it names none."""
+    modules = about.get("modules")
+    if modules is None:
+        return COCA
+    if not isinstance(modules, list) or not all(isinstance(name, str) and len(name) <= 100 for name in modules):
+        raise ValueError("modules must be a list of names")
+    try:
+        return Arms(tuple(modules))
+    except ConfigError as error:
+        raise ValueError(str(error)) from None

@@ -17,7 +17,7 @@ from optima_lab.bandits.arms import COCA, Arms
 from optima_lab.bandits.policies.base import LISTED_ARMS
 from optima_lab.display import called, task_title
 from optima_lab.errors import ConfigError, nearest, one_line
-from optima_lab.experiments.records import arms_of
+from optima_lab.experiments.schema import arms_of
 
 MOMENTS = ("start", "round", "evaluation", "end")
 Line = Mapping[str, Any]

@@ -85,6 +85,7 @@ def harmless(html: str) -> Markup:
 
     allowed = {"*": ATTRIBUTES, "img": {"src"}, "a": {"href"}}
     schemes = {"http", "https", "mailto", "data"}
+    html = html.encode("utf-8", "replace").decode()  # halves of surrogate pairs, which a broken record may hold
     html = clean(
         html, set(TAGS.split()), attributes=allowed, attribute_filter=_kept, url_schemes=schemes, link_rel=None
     )

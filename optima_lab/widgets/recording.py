@@ -16,8 +16,8 @@ from optima_lab.bandits.posterior import replay_posterior
 from optima_lab.display import called, in_order, task_title, tasks_in_order
 from optima_lab.errors import RecordError
 from optima_lab.experiments.experiment import RecordFolder
-from optima_lab.experiments.records import arms_of, read_json, read_lines, told_apart, why_stopped
-from optima_lab.experiments.schema import check_run, check_whole
+from optima_lab.experiments.records import read_json, read_lines, told_apart, why_stopped
+from optima_lab.experiments.schema import arms_of, check_run, check_whole
 from optima_lab.widgets.assets import LATTICE_MODULES
 
 NO_ARM = 255  # in the array of arms: nothing was distilled layer by layer

@@ -117,7 +117,7 @@ def test_a_strangers_first_hour(tmp_path: Path, preset: str, size: str, patience
             shown(page, 2).rstrip().endswith("2 runs in runs/" + str(run.parent.relative_to(tmp_path / "runs")) + ")]")
         )
         told = read_json(run / "run.json")
-        assert told["own"]["source"]["Greedy"] == "\n".join(POLICY.rstrip().splitlines()[4:])
+        assert told["own"]["source"]["Greedy"] == "\n".join(POLICY.splitlines()[4:]).strip()
         assert len(read_lines(run / "steps.jsonl")) == told["config"]["steps"]
         for number in (3, 4, 5):
             start(page, number)
