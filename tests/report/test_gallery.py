@@ -16,6 +16,7 @@ from optima_lab.errors import RecordError
 from optima_lab.report import gallery
 from optima_lab.report.figures import scores as figures
 from optima_lab.report.figures import style
+from optima_lab.report.pages import harmless
 from optima_lab.report.tables import results as tables
 
 EVIL = "<script>alert('evil')</script>"
@@ -213,3 +214,7 @@ def test_a_real_browser_shows_all_pictures_and_asks_for_nothing(built: Path, sch
     assert wide <= 390  # nothing sticks out of a telephone
     assert focused == "skip"
     assert dark == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(22, 24, 28)")
+
+
+def test_half_of_a_surrogate_pair_is_a_question_mark() -> None:
+    assert harmless("<p>a\ud800b</p>") == "<p>a?b</p>"
