@@ -1,6 +1,6 @@
 // Playground of bandits. State is one object of settings; everything on the page is computed from it (bandits.js).
 
-const DRAGGING = 20000; // rounds · replications while a slider moves; all replications once it rests
+const DRAGGING = 10000; // rounds · replications while a slider moves; all replications once it rests
 const GAME_ROUNDS = [20, 40, 80];
 
 /** name → [label, lowest, highest, step, slider → value, value → slider, text] */
