@@ -53,7 +53,8 @@ def close_rounds(population: Population[B], students: Sequence[Student], step: i
     numbers = iter(torch.cat([table.flatten() for table in tables]).tolist())  # the round's one wait for the device
     for student, table in zip(students, tables, strict=True):
         student.steps.clear()
-        values = [[next(numbers) for _ in row] for row in table]
+        rows, columns = table.shape
+        values = [[next(numbers) for _ in range(columns)] for _ in range(rows)]
         student.learn(step, values)
         if not all_finite(values):
             student.stopped = locate_nonfinite(population, student, step)
