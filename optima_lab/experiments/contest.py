@@ -85,27 +85,25 @@ class Contest:
         self._rounds = distill(config, self._task, self._students)
         self.folder = _new_folder(where / "games" / task, f"{preset}-s{seed}")
         with ExitStack() as files:
-            places = [(self.folder / strategy.text, run_about(config, strategy)) for strategy in strategies]
+            places = [(self.folder / strategy.id, run_about(config, strategy)) for strategy in strategies]
             self._writers = [files.enter_context(Writer(*place)) for place in places]
             self._close = finalize(self, files.pop_all().close)  # a contest may be left at any time
         self.names = [strategy.name for strategy in strategies]
         self.rounds: list[list[dict[str, Any]]] = [[] for _ in strategies]
+        self.left = config.rounds  # to come
         self.scores: dict[str, float] = {}
-
-    @property
-    def left(self) -> int:
-        """Rounds to come."""
-        return self.config.rounds - len(self.rounds[0])
 
     def play(self, arm: str = "") -> dict[str, Any]:
         """One round of all students, yours with `arm` ('img+txt'), or '' for what your posterior draws; your record.
 
+        A student whose numbers go wrong plays no more rounds; the others go on, and yours is told by its last record.
         Raises ConfigError for what is no arm, and once all rounds are played.
         """
         if not self.left:
             raise ConfigError(f"all {self.config.rounds} rounds are played; a new contest begins anew")
         self._hand.chosen[:] = [ARMS.index(parse_arm(arm))] if arm else []
         step, taken = next(self._rounds)
+        self.left -= 1
         for known, writer, (rounds, steps) in zip(self.rounds, self._writers, taken, strict=True):
             known += rounds
             writer.append("rounds", rounds)
@@ -120,12 +118,11 @@ class Contest:
         lines = evaluation_records(self.config, self._teacher, self._models, self._data, step)
         for name, writer, evals in zip(self.names, self._writers, lines, strict=True):
             writer.append("evals", evals)
-            (self.scores[name],) = (
-                line["value"] for line in evals if (line["split"], line["metric"]) == ("test", "score")
-            )
+            scored = [line["value"] for line in evals if (line["split"], line["metric"]) == ("test", "score")]
+            self.scores[name] = scored[0] if scored else float("nan")  # CIDEr of one picture is none
         self._close()
-        for writer in self._writers:
-            write_json(writer.folder / "done.json", {"steps": step, "stopped": {}})
+        for student, writer in zip(self._students, self._writers, strict=True):
+            write_json(writer.folder / "done.json", {"steps": step, "stopped": student.stopped})
 
     def result(self) -> pd.DataFrame:
         """By player: the sum of its rewards, and, once all is played, its student's score on test."""

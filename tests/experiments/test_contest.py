@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from optima_lab.errors import ConfigError
+from optima_lab.experiments import contest as module
 from optima_lab.experiments.contest import Contest
-from optima_lab.experiments.records import read_lines
+from optima_lab.experiments.records import read_json, read_lines
 from optima_lab.experiments.run import open_experiments, run
 from optima_lab.widgets.contest import CLOCK, BeTheBandit
 from optima_lab.widgets.replay import replay
@@ -29,7 +31,7 @@ def played(runs: Path) -> Contest:
 
 
 def test_the_arms_are_the_persons(played: Contest) -> None:
-    mine = read_lines(played.folder / "you" / "rounds.jsonl")
+    mine = read_lines(next(played.folder.glob("you-*")) / "rounds.jsonl")
     assert [row["arm"] for row in mine][:3] == ["Img", "Txt+Multi", "Img"] and mine[5]["arm"] == "Img+Txt+Multi"
     for row in mine[3:5]:  # left to the clock: the highest draw
         assert (
@@ -46,7 +48,7 @@ def test_others_play_as_in_a_run_of_their_own(played: Contest, runs: Path) -> No
     (alone,) = run("vqa", "smoke", 1, "", str(runs), "random,img+txt+multi", steps=steps, warmup_steps=1, evaluations=1)
     for name in ("random", "img+txt+multi"):
         (path,) = alone.folder.glob(f"{name}*/rounds.jsonl")
-        ours, theirs = (read_lines(p) for p in (played.folder / name / "rounds.jsonl", path))
+        ours, theirs = (read_lines(p) for p in (played.folder / path.parent.name / "rounds.jsonl", path))
         assert [row["arm"] for row in ours] == [row["arm"] for row in theirs]
         assert [row["reward"] for row in ours] == pytest.approx([row["reward"] for row in theirs], rel=1e-4)
         score = read_lines(path.with_name("evals.jsonl"))[-1]["value"]
@@ -55,7 +57,7 @@ def test_others_play_as_in_a_run_of_their_own(played: Contest, runs: Path) -> No
 
 def test_the_end_says_what_was_won_and_where_one_left_the_best(played: Contest) -> None:
     result, away = played.result(), played.departures()
-    mine = read_lines(played.folder / "you" / "rounds.jsonl")
+    mine = read_lines(next(played.folder.glob("you-*")) / "rounds.jsonl")
     assert list(result.index) == ["You", "OPTIMA", "Random", "Img+Txt+Multi"]
     assert result.loc["You", "rewards"] == pytest.approx(sum(row["reward"] for row in mine))
     assert result["score"].between(0, 100).all()
@@ -88,3 +90,24 @@ def test_buttons_play_it(runs: Path) -> None:
     assert game.view.names == ["Random", "You"] and not buttons[CLOCK].disabled
     buttons[CLOCK].click()
     assert "<table" in game.said.value and "You" in game.said.value and all(b.disabled for b in game.buttons)
+
+
+def test_a_student_that_goes_wrong_ends_alone_and_is_said_to(runs: Path) -> None:
+    contest = Contest("vqa", "smoke", rounds=3, runs=runs, beside="random:decoder_attention=cross")
+    contest.play("img")
+    with torch.no_grad():
+        for parameter in contest._students[0].model.parameters():
+            parameter.fill_(float("nan"))
+    last = contest.play("txt")
+    assert contest.play("multi") == last and contest.left == 0, "yours ended in round 2"
+    mine, other = (read_json(writer.folder / "done.json")["stopped"] for writer in contest._writers)
+    assert mine["round"] == 2 and other == {}
+    assert len(contest.rounds[0]) == 2 and len(contest.rounds[1]) == 3
+    assert ":" not in "".join(folder.name for folder in contest.folder.iterdir()), "names that every disk takes"
+
+
+def test_a_score_that_there_is_not_is_a_gap(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    contest = Contest("vqa", "smoke", rounds=1, runs=runs, beside="random")
+    monkeypatch.setattr(module, "evaluation_records", lambda *_: [[], []])
+    contest.play("img")
+    assert contest.left == 0 and contest.result()["score"].isna().all()
