@@ -358,6 +358,18 @@ function ownKeys(root, act) {
   return () => window.removeEventListener("keydown", listen, true);
 }
 
+/** A notebook's model as widgets use it: `listen(action, …names)` acts when one of these is set, `silence` no more. */
+function hostOf(model) {
+  const events = (names) => names.map((name) => `change:${name}`).join(" ");
+  return {
+    get: (name) => model.get(name),
+    set: (name, value) => model.set(name, value),
+    save: () => model.save_changes(),
+    listen: (action, ...names) => model.on(events(names), action),
+    silence: (action, ...names) => model.off(events(names), action),
+  };
+}
+
 /** Fill `el` by `build(root)`; whatever goes wrong is one plain message in its place. Returns how to end it. */
 function guarded(el, label, build) {
   const root = h("section", { class: "ol", "aria-label": label });

@@ -279,14 +279,16 @@ function buildPlayground(root, about, arrays, host) {
     summary();
     picture.request();
   };
-  host?.listen(outside, arrived);
+  host?.listen(outside, "settings");
+  host?.listen(arrived, "data");
   change({});
   return () => {
     picture.stop();
     film.stop();
     game.stop();
     freeKeys();
-    host?.silence(outside, arrived);
+    host?.silence(outside, "settings");
+    host?.silence(arrived, "data");
   };
 }
 
@@ -346,19 +348,6 @@ export { mount };
 
 export default {
   render({ model, el }) {
-    const host = {
-      get: (name) => model.get(name),
-      set: (name, value) => model.set(name, value),
-      save: () => model.save_changes(),
-      listen: (action, arrived) => {
-        model.on("change:settings", action);
-        model.on("change:data", arrived);
-      },
-      silence: (action, arrived) => {
-        model.off("change:settings", action);
-        model.off("change:data", arrived);
-      },
-    };
-    return mount(el, model.get("about"), model.get("data"), host);
+    return mount(el, model.get("about"), model.get("data"), hostOf(model));
   },
 };

@@ -5,6 +5,7 @@ const RATIOS = ["KL", "hidden", "attention"];
 const LOSSES = ["train", "KL", "hidden", "attention"];
 const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
 const FAINT = 0.25; // of rounds that are still to come
+const FOLLOWED = ["round", "left", "right"]; // what Python may set, too
 const SPEEDS = [1, 2, 5, 10, 30, 60, 200, 1000, 5000];
 
 /**
@@ -613,14 +614,14 @@ function player(root, about, recorded, host) {
     state.told = host.get("round");
     seek(state.told, true);
   };
-  host?.listen(outside);
+  host?.listen(outside, ...FOLLOWED);
   for (const n of [0, 1]) choose(n, shown[n]);
   seek(state.i, true);
   const stop = () => {
     cancelAnimationFrame(state.frame);
     for (const side of sides) side.stop();
     freeKeys();
-    host?.silence(outside);
+    host?.silence(outside, ...FOLLOWED);
   };
   /** The same runs with more rounds; whoever looks at the last one goes on looking at the last. False: other runs. */
   const grow = (later) => {
@@ -652,15 +653,7 @@ export { growing, mount };
 
 export default {
   render({ model, el }) {
-    const names = ["change:round", "change:left", "change:right"].join(" ");
-    const host = {
-      get: (name) => model.get(name),
-      set: (name, value) => model.set(name, value),
-      save: () => model.save_changes(),
-      listen: (action) => model.on(names, action),
-      silence: (action) => model.off(names, action),
-    };
-    const whole = growing(el, host);
+    const whole = growing(el, hostOf(model));
     const show = () => whole.show(model.get("about"), model.get("data"));
     model.on("change:about", show);
     show();

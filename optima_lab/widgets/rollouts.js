@@ -74,13 +74,13 @@ function mount(el, about, view, host = null) {
       state.told = host.get("round");
       go(state.told, true);
     };
-    host?.listen(outside);
+    host?.listen(outside, "round");
     go(state.told, true);
     return () => {
       picture.stop();
       film.stop();
       freeKeys();
-      host?.silence(outside);
+      host?.silence(outside, "round");
     };
   });
 }
@@ -89,13 +89,6 @@ export { mount };
 
 export default {
   render({ model, el }) {
-    const host = {
-      get: (name) => model.get(name),
-      set: (name, value) => model.set(name, value),
-      save: () => model.save_changes(),
-      listen: (action) => model.on("change:round", action),
-      silence: (action) => model.off("change:round", action),
-    };
-    return mount(el, model.get("about"), model.get("data"), host);
+    return mount(el, model.get("about"), model.get("data"), hostOf(model));
   },
 };
