@@ -38,6 +38,11 @@ class Source:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
+def function_name(function: Any) -> str:
+    """What a function or a callable object is called."""
+    return getattr(function, "__name__", type(function).__name__)
+
+
 def source_of(*things: Any) -> Source:
     """The source of functions, classes or objects of a user's own, with all that they use.
 

@@ -16,6 +16,7 @@ from optima_lab.bandits.arms import Arm
 from optima_lab.distill.layers import Projections
 from optima_lab.distill.trace import Features
 from optima_lab.errors import ConfigError
+from optima_lab.source import function_name
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,7 @@ def own_losses(functions: Sequence[Callable[[Matched], Any]], seen: Matched) -> 
     for function in functions:
         value = torch.as_tensor(function(seen), device=seen.student_logits.device)
         if value.ndim:
-            name = getattr(function, "__name__", type(function).__name__)
-            raise ConfigError(f"a loss must be a scalar, {name} returned {tuple(value.shape)}")
+            raise ConfigError(f"a loss must be a scalar, {function_name(function)} returned {tuple(value.shape)}")
         found.append(value.float())
     return tuple(found)
 

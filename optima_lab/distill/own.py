@@ -11,7 +11,7 @@ from optima_lab.bandits.policies.trial import try_out
 from optima_lab.distill.rewards import VARIANTS, ProbeLosses, RewardFunction, own_reward
 from optima_lab.errors import ConfigError, OptimaError, nearest
 from optima_lab.fields import Value
-from optima_lab.source import Source, source_of
+from optima_lab.source import Source, function_name, source_of
 
 Loss = Callable[[Any], Any]  # of `losses.Matched`, a scalar: a mean over examples, added to Eq. 5
 
@@ -39,7 +39,7 @@ def own_code(policy: Policy | None, reward: str | RewardFunction, losses: Sequen
     for loss in losses:
         if not callable(loss) or isinstance(loss, type):
             raise ConfigError(f"losses must be functions of what is matched, got {loss!r}")
-    names = [called(loss) for loss in losses]
+    names = [short_name(loss) for loss in losses]
     if len(set(names)) < len(names):
         raise ConfigError(f"losses must have names of their own, got {', '.join(names)}")
     function = None if isinstance(reward, str) else reward
@@ -57,13 +57,12 @@ def _try_reward(reward: Any) -> None:
         raise
     except Exception as error:  # a user's code may raise anything
         told = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{called(reward)} must work in a first try with {losses}, got {told}") from error
+        raise ConfigError(f"{short_name(reward)} must work in a first try with {losses}, got {told}") from error
 
 
-def called(function: Any) -> str:
-    """What a function or a callable object is called in names and records."""
-    name = getattr(function, "__name__", type(function).__name__)
-    return "lambda" if name == "<lambda>" else name
+def short_name(function: Any) -> str:
+    """What a function or a callable object is called in names and records: 'lambda' of '<lambda>'."""
+    return function_name(function).strip("<>")
 
 
 def own_parameters(policy: Policy) -> dict[str, Value]:

@@ -6,6 +6,7 @@ from numbers import Real
 from typing import NamedTuple
 
 from optima_lab.errors import ConfigError
+from optima_lab.source import function_name
 
 
 class ProbeLosses(NamedTuple):
@@ -66,6 +67,6 @@ def own_reward(before: ProbeLosses, after: ProbeLosses, function: RewardFunction
         return 0.0
     value = function(before, after)
     if not isinstance(value, Real) or not isfinite(value):
-        name = getattr(function, "__name__", type(function).__name__)
-        raise ConfigError(f"a reward must be a finite number, {name}({before}, {after}) returned {value!r}")
+        asked = f"{function_name(function)}({before}, {after})"
+        raise ConfigError(f"a reward must be a finite number, {asked} returned {value!r}")
     return float(value)

@@ -18,7 +18,7 @@ from optima_lab.bandits.arms import ARMS, LABELS, parse_arm
 from optima_lab.bandits.policies import POLICIES, Policy, make_policy
 from optima_lab.bandits.policies.baselines import Oracle
 from optima_lab.config import Config
-from optima_lab.distill.own import Loss, Own, called, own_code, own_parameters, usual_parameters
+from optima_lab.distill.own import Loss, Own, own_code, own_parameters, short_name, usual_parameters
 from optima_lab.distill.rewards import RewardFunction
 from optima_lab.errors import ConfigError, nearest
 from optima_lab.fields import Value, cast
@@ -195,19 +195,14 @@ def _adaptive(spec: Adaptive, changes: dict[str, Value], config: Config) -> Stra
         raise ConfigError(f"a strategy's policy must be one of {valid}, or of your own, got {spec.policy!r}")
     own = own_code(spec.policy, spec.reward, spec.losses)
     if own.policy is not None:
-        key, parameters, usual = (
-            type(spec.policy).__name__,
-            own_parameters(spec.policy),
-            usual_parameters(type(spec.policy)),
-        )
+        key, usual = type(spec.policy).__name__, usual_parameters(type(spec.policy))
+        parameters = own_parameters(spec.policy)
     else:
         spec.policy.init(len(ARMS), 1, default_rng(0))  # its own ranges are checked here, before anything loads
-        key, parameters = (
-            spec.policy.name,
-            asdict(spec.policy),
-        )  # defaults too: the same has one id, however it is written
+        key = spec.policy.name
+        parameters = asdict(spec.policy)  # defaults too: the same has one id, however it is written
         usual = asdict(make_policy(key, **_inherited(key, config))) if key != "fixed" else {}
-    reward = spec.reward if isinstance(spec.reward, str) else called(spec.reward)
+    reward = spec.reward if isinstance(spec.reward, str) else short_name(spec.reward)
     special = {name: value for name, value in parameters.items() if usual.get(name) != value}
     special |= {"reward": reward} if reward != "all" else {}
     name, text = _all_said(NAMES.get(key, key), key, special | changes | _of_losses(spec.losses))
@@ -215,7 +210,7 @@ def _adaptive(spec: Adaptive, changes: dict[str, Value], config: Config) -> Stra
 
 
 def _of_losses(losses: Sequence[Loss]) -> dict[str, Value]:
-    return {"losses": "+".join(map(called, losses))} if losses else {}
+    return {"losses": "+".join(map(short_name, losses))} if losses else {}
 
 
 def _all_said(name: str, key: str, special: Changes) -> tuple[str, str]:

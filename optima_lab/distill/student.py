@@ -15,7 +15,7 @@ from optima_lab.config import Config
 from optima_lab.distill.layers import ModuleShape, Projections
 from optima_lab.distill.losses import Losses
 from optima_lab.distill.optim import build_optimizer, schedule
-from optima_lab.distill.own import called
+from optima_lab.distill.own import short_name
 from optima_lab.distill.parallel import device
 from optima_lab.distill.rewards import ProbeLosses, reward
 from optima_lab.distill.rounds import round_record
@@ -61,7 +61,7 @@ class Student:
     @property
     def losses(self) -> tuple[str, ...]:
         """The names of what a step records: `LOSSES`, and those of the user's own."""
-        return LOSSES + tuple(f"own_{called(loss)}" for loss in self.strategy.own.losses)
+        return LOSSES + tuple(f"own_{short_name(loss)}" for loss in self.strategy.own.losses)
 
     @property
     def spec(self) -> AttentionSpec:

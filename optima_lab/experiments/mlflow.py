@@ -2,16 +2,16 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from optima_lab.experiments.watch import Line, WatchedRun, Watcher, scalars
+from optima_lab.experiments.watch import Number, NumberWatcher, WatchedRun
 
 TAG = "optima_lab.id"
 _MOST = 1000  # metrics in one request
 
 
-class MLflow(Watcher):
+class MLflow(NumberWatcher):
     """Runs of one experiment of theirs; one that is resumed, or sent again, goes on where it has the same id."""
 
     def __init__(self, experiment: str = "optima-lab") -> None:
@@ -34,21 +34,12 @@ class MLflow(Watcher):
             parameters = [Param(name, str(value)) for name, value in run.parameters.items()]
             self._client.log_batch(theirs.info.run_id, params=parameters)
 
-    def round(self, run: WatchedRun, record: Line, steps: Sequence[Line]) -> None:
-        """Losses of the steps, reward, arm and beliefs."""
-        self._log(run, record, steps, ())
-
-    def evaluation(self, run: WatchedRun, records: Sequence[Line]) -> None:
-        """Scores."""
-        self._log(run, None, (), records)
-
-    def _log(self, run: WatchedRun, record: Line | None, steps: Sequence[Line], evals: Sequence[Line]) -> None:
+    def log(self, run: WatchedRun, numbers: Iterable[Number]) -> None:
+        """Send them in as few requests as MLflow takes."""
         from mlflow.entities import Metric  # pyright: ignore[reportMissingImports]
 
         now = int(1000 * time.time())
-        found = [
-            Metric(_allowed(name), value, now, step) for name, value, step in scalars(record, steps, evals, run.arms)
-        ]
+        found = [Metric(_allowed(name), value, now, step) for name, value, step in numbers]
         for first in range(0, len(found), _MOST):
             self._client.log_batch(self._runs[run.id], metrics=found[first : first + _MOST])
 

@@ -1,15 +1,15 @@
 """`--tensorboard`: losses, rewards, posteriors, arms and hyper-parameters as event files in each run's own folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from optima_lab.experiments.watch import Line, WatchedRun, Watcher, scalars
+from optima_lab.experiments.watch import Number, NumberWatcher, WatchedRun
 
 FOLDER = "tensorboard"  # within a run's folder
 
 
-class TensorBoard(Watcher):
+class TensorBoard(NumberWatcher):
     """Look with `tensorboard --logdir runs`: a run is called by its folder, its hyper-parameters are under HPARAMS."""
 
     def __init__(self) -> None:
@@ -26,17 +26,10 @@ class TensorBoard(Watcher):
             board._get_file_writer().add_summary(summary)
         board.add_text("run", run.name)
 
-    def round(self, run: WatchedRun, record: Line, steps: Sequence[Line]) -> None:
-        """Losses of the steps, reward, arm and beliefs."""
-        self._log(run, record, steps, ())
-
-    def evaluation(self, run: WatchedRun, records: Sequence[Line]) -> None:
-        """Scores."""
-        self._log(run, None, (), records)
-
-    def _log(self, run: WatchedRun, record: Line | None, steps: Sequence[Line], evals: Sequence[Line]) -> None:
+    def log(self, run: WatchedRun, numbers: Iterable[Number]) -> None:
+        """Add them to the event file."""
         board = self._boards[run.folder]
-        for name, value, step in scalars(record, steps, evals, run.arms):
+        for name, value, step in numbers:
             board.add_scalar(name, value, step)
         board.flush()
 

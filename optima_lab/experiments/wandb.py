@@ -1,12 +1,12 @@
 """`--wandb`: runs in Weights & Biases, one of theirs for each of ours; WANDB_MODE=offline keeps them here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from optima_lab.experiments.watch import Line, WatchedRun, Watcher, scalars
+from optima_lab.experiments.watch import Number, NumberWatcher, WatchedRun
 
 
-class WandB(Watcher):
+class WandB(NumberWatcher):
     """Runs of one project, grouped by experiment; one that is resumed, or sent again, goes on under its id."""
 
     def __init__(self, project: str = "optima-lab") -> None:
@@ -27,16 +27,9 @@ class WandB(Watcher):
             reinit="create_new",
         )
 
-    def round(self, run: WatchedRun, record: Line, steps: Sequence[Line]) -> None:
-        """Losses of the steps, reward, arm and beliefs."""
-        self._log(run, record, steps, ())
-
-    def evaluation(self, run: WatchedRun, records: Sequence[Line]) -> None:
-        """Scores."""
-        self._log(run, None, (), records)
-
-    def _log(self, run: WatchedRun, record: Line | None, steps: Sequence[Line], evals: Sequence[Line]) -> None:
-        for name, value, step in scalars(record, steps, evals, run.arms):
+    def log(self, run: WatchedRun, numbers: Iterable[Number]) -> None:
+        """Log them under their steps."""
+        for name, value, step in numbers:
             self._runs[run.id].log({name: value}, step=step)
 
     def end(self, run: WatchedRun, stopped: str) -> None:

@@ -18,9 +18,11 @@ from optima_lab.bandits.policies.base import LISTED_ARMS
 from optima_lab.display import called, task_title
 from optima_lab.errors import ConfigError, nearest, one_line
 from optima_lab.experiments.schema import arms_of
+from optima_lab.source import function_name
 
 MOMENTS = ("start", "round", "evaluation", "end")
 Line = Mapping[str, Any]
+Number = tuple[str, float, int]  # name, value, step
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,23 @@ class Watcher:
         """'' where it ended as planned, 'interrupted', or why the student was stopped."""
 
 
-def scalars(
-    record: Line | None, steps: Iterable[Line], evals: Iterable[Line], arms: Arms = COCA
-) -> Iterator[tuple[str, float, int]]:
+class NumberWatcher(Watcher):
+    """A watcher of numbers alone: `log` is given those of every round and evaluation, as `scalars` names them."""
+
+    def log(self, run: WatchedRun, numbers: Iterable[Number]) -> None:
+        """Show (name, value, step) of a run."""
+        raise NotImplementedError
+
+    def round(self, run: WatchedRun, record: Line, steps: Sequence[Line]) -> None:
+        """Losses of the steps, reward, arm and beliefs."""
+        self.log(run, scalars(record, steps, (), run.arms))
+
+    def evaluation(self, run: WatchedRun, records: Sequence[Line]) -> None:
+        """Scores."""
+        self.log(run, scalars(None, (), records))
+
+
+def scalars(record: Line | None, steps: Iterable[Line], evals: Iterable[Line], arms: Arms = COCA) -> Iterator[Number]:
     """(name, value, step) of every number in these lines, step by step.
 
     An arm is its place among all `arms`, from 0, as long as they are listed, and which modules are in it.
@@ -88,7 +104,7 @@ def scalars(
 def _scalars(
     record: Line | None, steps: Iterable[Line], evals: Iterable[Line], arms: Arms
 ) -> Iterator[tuple[str, Any, int]]:
-    labels = arms.labels if arms.count < LISTED_ARMS else ()
+    labels = arms.labels if arms.count <= LISTED_ARMS else ()
     for line in steps:
         yield from ((f"loss/{name}", value, line["step"]) for name, value in line.items() if name not in ("step", "lr"))
         yield "lr", line.get("lr"), line["step"]
@@ -157,6 +173,7 @@ class Watching:
             except Exception as error:  # a user's code, or a server that does not answer
                 self._failed.add(id(watcher))
                 told = one_line(f"{type(error).__name__}: {error}", 200)
-                who = getattr(watcher, "__name__", type(watcher).__name__)
-                line = f"note: {who} failed at the {moment} of {self.run.name} and is left out: {told}"
+                line = (
+                    f"note: {function_name(watcher)} failed at the {moment} of {self.run.name} and is left out: {told}"
+                )
                 print(line, file=sys.stderr, flush=True)

@@ -47,11 +47,15 @@ def send(folder: Path, watchers: Sequence[Any]) -> list[str]:
 
 def _has_ended(folder: Path) -> bool:
     """A loop of the user's own, whose run.json names its modules, has no end that we know."""
-    return (folder / "done.json").exists() or "modules" in read_json(folder / "run.json")
+    return (folder / "done.json").exists() or "modules" in _about(folder)
+
+
+def _about(folder: Path) -> Mapping[str, Any]:
+    return check_run(read_json(folder / "run.json"), folder / "run.json")
 
 
 def _send(folder: Path, watchers: Sequence[Any]) -> str:
-    run = WatchedRun(folder.resolve(), check_run(read_json(folder / "run.json"), folder / "run.json"))
+    run = WatchedRun(folder.resolve(), _about(folder))
     rounds, steps, evals = (list(_lines(folder, name)) for name in ("rounds", "steps", "evals"))
     with Watching(run, watchers) as watching:
         before = 0
