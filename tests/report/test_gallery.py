@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from optima_lab.errors import RecordError
 from optima_lab.report import gallery
 from optima_lab.report.figures import scores as figures
 from optima_lab.report.figures import style
-from optima_lab.report.pages import harmless
+from optima_lab.report.pages import harmless, markdown
 from optima_lab.report.tables import results as tables
 
 EVIL = "<script>alert('evil')</script>"
@@ -216,5 +216,15 @@ def test_a_real_browser_shows_all_pictures_and_asks_for_nothing(built: Path, sch
     assert dark == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(22, 24, 28)")
 
 
-def test_half_of_a_surrogate_pair_is_a_question_mark() -> None:
-    assert harmless("<p>a\ud800b</p>") == "<p>a?b</p>"
+@pytest.mark.parametrize(
+    ("make", "text", "expected"),
+    [
+        (harmless, "<p>a\ud800b</p>", "<p>a?b</p>"),
+        (harmless, '<a href="https://a.b/\udfff">c</a>', '<a href="https://a.b/?">c</a>'),
+        (harmless, '<p title="\udc00">a</p>', '<p title="?">a</p>'),
+        (markdown, "## a\ud83d b", ">a? b</h2>"),
+        (markdown, "`\udbff`", "<code>?</code>"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_a_question_mark(make: Callable[[str], str], text: str, expected: str) -> None:
+    assert expected in make(text)
