@@ -7,7 +7,7 @@ from typing import Any
 from optima_lab.bandits.arms import COCA, Arms
 from optima_lab.config import Config
 from optima_lab.errors import ConfigError, RecordError, one_line
-from optima_lab.parameters import override, parameters
+from optima_lab.parameters import changes_no_record, override, parameters
 
 NEEDED = {"steps": ("step",), "rounds": ("round", "step"), "evals": ("step", "split", "metric", "value")}
 BELIEFS = ("mean", "plays", "theta", "theta_deviation", "module_plays")  # of every arm, and of every module
@@ -124,8 +124,8 @@ def recorded_config(path: Path, summary: Mapping[str, Any]) -> Config:
 
 
 def _recorded(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The parameters as they were recorded, none left out: a default may have become another one since."""
-    missing = [name for name in parameters() if name not in values]
+    """The parameters as they were recorded, none left out that changes a record: defaults may be others since."""
+    missing = [name for name in parameters() if name not in {*values, *changes_no_record()}]
     if missing:
         raise ConfigError(f"{', '.join(missing)} are not recorded: train it anew in another folder of runs")
     return values

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from optima_lab.config import Config
 from optima_lab.distill.strategies import parse_strategies, parse_strategy
 from optima_lab.errors import RecordError
 from optima_lab.experiments.ids import content_hash, experiment_id
@@ -215,6 +216,24 @@ def test_another_versions_experiment_is_refused_by_name(tmp_path: Path, content:
     path = tmp_path / "vqa" / "x" / "experiment.json"
     write_json_into(path, content)
     with pytest.raises(RecordError, match=f"^{path} must hold a configuration of this version"):
+        open_experiments(tmp_path)
+
+
+@pytest.mark.parametrize("later", ["device", "eval_batch", "accumulate", "grad_checkpointing"])
+def test_a_parameter_that_changes_no_record_may_be_younger_than_it(tmp_path: Path, later: str) -> None:
+    config = preset("vqa", "smoke")
+    folder = tmp_path / "vqa" / "smoke-s0-x"
+    write_json_into(folder / "experiment.json", {"config": {n: v for n, v in flat(config).items() if n != later}})
+    (found,) = open_experiments(tmp_path)
+    assert flat(found.config)[later] == flat(Config())[later]
+
+
+@pytest.mark.parametrize("later", ["lr", "noise_module", "depth"])
+def test_a_parameter_that_changes_records_must_be_recorded(tmp_path: Path, later: str) -> None:
+    config = preset("vqa", "smoke")
+    path = tmp_path / "vqa" / "smoke-s0-x" / "experiment.json"
+    write_json_into(path, {"config": {name: value for name, value in flat(config).items() if name != later}})
+    with pytest.raises(RecordError, match=f"{later} are not recorded: train it anew in another folder of runs$"):
         open_experiments(tmp_path)
 
 

@@ -17,7 +17,7 @@ from optima_lab.config import TASKS, Config
 from optima_lab.errors import RecordError
 from optima_lab.experiments.records import read_evals, read_runs
 from optima_lab.experiments.run import open_experiments
-from optima_lab.parameters import flat
+from optima_lab.parameters import changes_no_record, flat
 from optima_lab.presets import preset
 from optima_lab.report import statistics
 
@@ -34,7 +34,6 @@ ROOM = 3.0  # (e) best minus worst arm in half-widths
 ROOM_TASKS = 2  # (e) tasks on which there is room
 
 _RUN = ("task", "experiment", "seed", "strategy")
-_NOT_COMPARED = ("decay", "initial_plays", "eval_batch", "accumulate", "grad_checkpointing")
 
 Scores = Mapping[str, Mapping[int, float]]  # strategy → seed → points
 FULL, NONE, OPTIMA = label(LWD), "None", "OPTIMA"
@@ -82,9 +81,10 @@ def report(tasks: Sequence[str], name: str, runs: Path, data: str = "", **change
 
 
 def _same(config: Config, wanted: Config) -> bool:
-    """But for the seed, and for what a strategy has of its own."""
+    """But for the seed, how it is computed, and what a strategy has of its own."""
     left, right = flat(replace(config, seed=wanted.seed)), flat(wanted)
-    return all(left[field] == right[field] for field in right if field not in _NOT_COMPARED)
+    compared = set(right) - changes_no_record() | {"preset", "data"}  # in an id by other words
+    return all(left[field] == right[field] for field in compared)
 
 
 def _facts(summary: Mapping[str, Any]) -> Facts:

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from optima_lab.bandits.arms import LABELS
-from optima_lab.report.claims.instrument import Facts, Finding, findings, half_width, seeds_needed, settled
+from optima_lab.parameters import override
+from optima_lab.presets import preset
+from optima_lab.report.claims.instrument import Facts, Finding, _same, findings, half_width, seeds_needed, settled
 
 VQA = Facts(teacher=90.0, text_only=36.0, majority=33.0)
 COCO = Facts(teacher=320.0, second_reference=400.0)
@@ -123,3 +125,11 @@ def test_what_is_missing_is_said() -> None:
     unfinished = runs().assign(done=False)
     assert find("c", findings(unfinished, evals(), {"vqa": VQA})).holds is None
     assert set(LABELS) <= set(SCORES)
+
+
+def test_runs_of_one_configuration_count_however_they_were_computed() -> None:
+    wanted = preset("vqa", "smoke")
+    for same in ({"seed": 3}, {"device": "cpu"}, {"eval_batch": 7, "accumulate": 2}, {"grad_checkpointing": True}):
+        assert _same(override(wanted, same), wanted), same
+    for other in ({"lr": 0.5}, {"preset": "laptop"}, {"data": "elsewhere"}, {"noise_module": "image"}):
+        assert not _same(override(wanted, other), wanted), other
