@@ -203,13 +203,14 @@ def logged(content: bytes) -> Iterator[bytes]:
 def test_weights_and_biases_keeps_what_it_was_sent_offline(
     tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("wandb", reason="needs the extra 'wandb'")
+    wandb = pytest.importorskip("wandb", reason="needs the extra 'wandb'")
     from wandb.proto import wandb_internal_pb2
 
     for name, value in {"MODE": "offline", "DIR": str(tmp_path), "SILENT": "true", "DISABLE_GIT": "true"}.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
     monkeypatch.setenv(SWITCH, "")
     assert main(["send", str(finished), "--wandb"]) == 0
+    wandb.teardown()  # its own process writes the file, and may be a moment behind
     (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     steps, run = dict[int, dict[str, Any]](), None
     for content in logged(path.read_bytes()):
