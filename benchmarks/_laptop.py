@@ -17,11 +17,11 @@ import torch
 
 from optima_lab.coca.model import TaskModel, build, coca_config, for_task
 from optima_lab.config import Config
+from optima_lab.config.parameters import override
 from optima_lab.data.datasets import TaskData, load, locate
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.distill.student import Student, make_student
 from optima_lab.distill.trainer import distill
-from optima_lab.parameters import override
 from optima_lab.presets import preset
 from optima_lab.tasks.distillation import CoCaDistillation
 from optima_lab.tasks.recipes import new_student

@@ -22,7 +22,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from benchmarks._laptop import LWD, Setting, in_turns, laptop, line, options, ratios, waited
 from benchmarks.steps import STEPS, ours
 from optima_lab.coca.forward import every_layer, walk
-from optima_lab.parameters import override
+from optima_lab.config.parameters import override
 from optima_lab.tasks.objectives import training_batch
 
 STUDENTS = 8

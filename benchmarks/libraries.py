@@ -26,10 +26,10 @@ from benchmarks.steps import ours
 from optima_lab.bandits.arms import parse_arm
 from optima_lab.coca.forward import CoCaFeatures, _decoder_masks, _text_masks
 from optima_lab.coca.model import TaskModel, blocks
+from optima_lab.config.parameters import override
 from optima_lab.distill import losses as eq
 from optima_lab.distill.optim import apply, schedule
 from optima_lab.distill.seeds import stream_seed
-from optima_lab.parameters import override
 from optima_lab.tasks.objectives import DeviceBatch, head_dropout, training_batch, training_loss
 
 TOWERS = {"image": "visual.transformer.resblocks", "text": "text.transformer.resblocks", "decoder": "text_decoder"}

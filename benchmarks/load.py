@@ -17,12 +17,12 @@ import numpy as np
 
 from optima_lab.bandits.arms import LABELS
 from optima_lab.config import Config
+from optima_lab.config.parameters import flat
 from optima_lab.data.datasets import locate
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.experiments import records
 from optima_lab.experiments.ids import experiment_id
 from optima_lab.experiments.run import Experiment, run
-from optima_lab.parameters import flat
 from optima_lab.presets import preset
 from optima_lab.report.figures import dynamics, style
 from optima_lab.report.figures import scores as figures

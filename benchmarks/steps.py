@@ -22,12 +22,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks._laptop import ARMS, ENDLESS, LWD, Setting, in_turns, laptop, line, milliseconds, options, ratios
 from optima_lab.bandits.arms import LABELS, parse_arm
 from optima_lab.coca.forward import walk
+from optima_lab.config.parameters import override
 from optima_lab.distill.optim import apply
 from optima_lab.distill.population import Population
 from optima_lab.distill.seeds import stream_seed
 from optima_lab.experiments.records import read_rounds
 from optima_lab.experiments.run import open_experiments
-from optima_lab.parameters import override
 from optima_lab.tasks.objectives import head_dropout, logits, predict, training_batch, training_loss
 
 STEPS = 4  # a turn, shorter than what disturbs a shared machine

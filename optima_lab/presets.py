@@ -16,8 +16,8 @@ from optima_lab.config import (
     Task,
     Training,
 )
+from optima_lab.config.parameters import override
 from optima_lab.errors import ConfigError, nearest
-from optima_lab.parameters import override
 
 
 def paper(task: Task) -> Config:

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from optima_lab.config.parameters import flat
 from optima_lab.experiments.experiment import Experiment
 from optima_lab.experiments.ids import content_hash
-from optima_lab.parameters import flat
 from optima_lab.presets import preset
 
 ROUND = {"arm": "Img", "initial": False, "reward": 0.5} | dict.fromkeys(

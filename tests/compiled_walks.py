@@ -8,8 +8,8 @@ import torch
 from small import config, distilled, pupil, shaken, task_data, task_model
 
 from optima_lab.bandits.arms import LABELS
+from optima_lab.config.parameters import override
 from optima_lab.distill.strategies import parse_strategies
-from optima_lab.parameters import override
 
 NAMES = ["none", "kl", "dide", *(label.lower() for label in LABELS), "optima"]
 

@@ -18,6 +18,8 @@ from sentencepiece import SentencePieceNormalizer
 
 from optima_lab.bandits.arms import LABELS
 from optima_lab.config import Config
+from optima_lab.config.fields import cast, layers
+from optima_lab.config.parameters import flat, override, parameters
 from optima_lab.data.answers import answer_vocabulary, normalize_answer
 from optima_lab.data.caption_tokenizer import tokenize_caption
 from optima_lab.data.formats import SPLITS, read
@@ -29,8 +31,6 @@ from optima_lab.distill.strategies import default_strategies, parse_strategies
 from optima_lab.errors import OptimaError
 from optima_lab.experiments import records
 from optima_lab.experiments.run import configurations, open_experiments, parse_changes
-from optima_lab.fields import cast, layers
-from optima_lab.parameters import flat, override, parameters
 from optima_lab.presets import preset
 from optima_lab.report import correlation, statistics
 from optima_lab.report.tables import results as tables

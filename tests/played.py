@@ -9,11 +9,11 @@ import numpy as np
 from optima_lab.bandits.arms import LABELS
 from optima_lab.bandits.policies import make_policy
 from optima_lab.config import Config
+from optima_lab.config.parameters import flat
 from optima_lab.data.datasets import locate
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.experiments import records
 from optima_lab.experiments.ids import experiment_id
-from optima_lab.parameters import flat
 
 POLICIES = {"OPTIMA": "optima", "OPTIMA calibrated": "optima_calibrated", "Random": "random", "D-UCB": "discounted_ucb"}
 INITIAL_PLAYS, ROUND_STEPS = 2, 6

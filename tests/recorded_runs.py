@@ -12,8 +12,8 @@ import pytest
 
 from optima_lab.bandits.arms import LABELS
 from optima_lab.config import Config
+from optima_lab.config.parameters import flat
 from optima_lab.experiments import records
-from optima_lab.parameters import flat
 from optima_lab.presets import preset
 
 ALL = ("None", "KL only", *LABELS, "Random", "OPTIMA", "OPTIMA calibrated")

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from optima_lab.config import TASKS, Config, Optim
+from optima_lab.config.fields import cast, flat_name, layers
+from optima_lab.config.parameters import GROUPS, about, flat, override, parameters
 from optima_lab.errors import ConfigError, OptimaError
-from optima_lab.fields import cast, flat_name, layers
-from optima_lab.parameters import GROUPS, about, flat, override, parameters
 from optima_lab.presets import PRESETS, preset
 
 # A value just outside of each field's range, and the rule that the message must state.

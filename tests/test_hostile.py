@@ -13,13 +13,13 @@ import pytest
 from fuzz_targets import run_folder
 from PIL import Image
 
+from optima_lab.config.fields import cast
 from optima_lab.data.images import decode_all, thumbnail
 from optima_lab.data.tokenizers import SentencePieceTokenizer
 from optima_lab.data.validation import json_lines
 from optima_lab.errors import ConfigError, DataError, NotebookError, OptimaError, RecordError, one_line
 from optima_lab.experiments import records
 from optima_lab.experiments.run import _refuse_links, open_experiments
-from optima_lab.fields import cast
 from optima_lab.report.captions import saved_names
 from optima_lab.report.figures import scores as figures
 from optima_lab.report.figures import style

@@ -18,10 +18,9 @@ LIBRARY = ROOT / "optima_lab"
 MODULES = sorted(LIBRARY.rglob("*.py"))
 # Who may import whom: a room imports itself and the rooms before it (DESIGN, The house).
 ORDER = (
-    ("errors", "essence", "progress"),
-    ("fields", "files", "source", "terminal"),
+    ("errors", "progress"),
+    ("files", "source"),
     ("config",),
-    ("parameters",),
     ("presets",),
     ("bandits",),
     ("display",),
@@ -32,7 +31,6 @@ ORDER = (
     ("experiments",),
     ("widgets", "report"),
     ("lessons",),
-    ("arguments",),
     ("cli",),
     ("__main__",),
 )

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from optima_lab.config.parameters import override
 from optima_lab.data.datasets import locate
 from optima_lab.errors import RecordError
 from optima_lab.experiments import run as experiment
 from optima_lab.experiments.ids import experiment_id
 from optima_lab.experiments.records import read_lines, write_json
 from optima_lab.files import locked, taken
-from optima_lab.parameters import override
 from optima_lab.presets import preset
 
 ROOT = Path(__file__).parents[1]

@@ -10,9 +10,9 @@ from benchmarks.paper_step import LIMIT_GIB, NEEDED_GIB, SEED, available_gib, in
 from optima_lab.bandits.arms import ARMS, label
 from optima_lab.bandits.policies import make_policy
 from optima_lab.config import TASKS
+from optima_lab.config.parameters import flat
 from optima_lab.distill.seeds import stream_seed
 from optima_lab.distill.strategies import parse_strategy
-from optima_lab.parameters import flat
 from optima_lab.presets import preset
 
 SMALL = {"decoder": "paper", "image_queries": 4, "optimizer": "adafactor", "vocabulary": 200}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from optima_lab import cli, terminal
-from optima_lab.arguments import SET_BY_OPTION
-from optima_lab.cli import main
+from optima_lab import cli
+from optima_lab.cli import main, terminal
+from optima_lab.cli.arguments import SET_BY_OPTION
+from optima_lab.cli.terminal import check_folder, exit_code
+from optima_lab.config.parameters import parameters
 from optima_lab.errors import NotebookError
-from optima_lab.parameters import parameters
-from optima_lab.terminal import check_folder, exit_code
 
 ROOT = Path(__file__).parents[1]
 LOOK = ["parameters", "--preset", "smoke"]
@@ -75,7 +75,7 @@ def test_a_user_whom_the_machine_does_not_know(home: str, tmp_path: Path) -> Non
     ask = (
         "import getpass, os, subprocess, sys, torch._inductor.runtime.cache_dir_utils as c; from pathlib import Path; "
     )
-    ask += "from optima_lab.terminal import exit_code; exit_code(lambda: print(Path.home().is_dir(), "
+    ask += "from optima_lab.cli.terminal import exit_code; exit_code(lambda: print(Path.home().is_dir(), "
     ask += "bool(getpass.getuser()), bool(c.default_cache_dir()), os.environ.get('HOME'), flush=True) or 0)"
     found = [f"PYTHONPATH={tmp_path}:{ROOT}", f"TMPDIR={tmp_path}", *([home] if home else [])]
     command = ["env", "-u", "HOME", "-u", "LOGNAME", "-u", "USER", "-u", "LNAME", "-u", "USERNAME", *found]

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from optima_lab.cli import main
+from optima_lab.config.parameters import flat
 from optima_lab.errors import ConfigError
 from optima_lab.experiments.records import Writer
-from optima_lab.parameters import flat
 from optima_lab.presets import preset
 
 LABELS = ("entailment", "neutral", "contradiction")

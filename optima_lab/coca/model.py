@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from optima_lab.bandits.arms import MODULES
 from optima_lab.coca.weights import fill, release, towers
 from optima_lab.config import Data, PretrainingStage, TrainingStage
+from optima_lab.config.fields import layers
 from optima_lab.distill.layers import ModuleShape, matched_layer
 from optima_lab.errors import ConfigError
-from optima_lab.fields import layers
 
 
 @dataclass(frozen=True)

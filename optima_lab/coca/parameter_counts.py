@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from optima_lab.coca.model import CoCaConfig, Head, build, coca_config, parameter_counts
-from optima_lab.fields import layers
+from optima_lab.config.fields import layers
 from optima_lab.presets import preset
 
 EMBEDDING_ROWS = 65_536  # a 64k vocabulary

@@ -8,9 +8,9 @@ from typing import Any, cast
 from optima_lab.bandits.arms import ARMS
 from optima_lab.bandits.policies import POLICIES, Policy
 from optima_lab.bandits.policies.trial import try_out
+from optima_lab.config.fields import Value
 from optima_lab.distill.rewards import VARIANTS, ProbeLosses, RewardFunction, own_reward
 from optima_lab.errors import ConfigError, OptimaError, nearest
-from optima_lab.fields import Value
 from optima_lab.source import Source, function_name, source_of
 
 Loss = Callable[[Any], Any]  # of `losses.Matched`, a scalar: a mean over examples, added to Eq. 5

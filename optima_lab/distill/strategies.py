@@ -18,11 +18,11 @@ from optima_lab.bandits.arms import ARMS, LABELS, parse_arm
 from optima_lab.bandits.policies import POLICIES, Policy, make_policy
 from optima_lab.bandits.policies.baselines import Oracle
 from optima_lab.config import Config
+from optima_lab.config.fields import Value, cast
+from optima_lab.config.parameters import override
 from optima_lab.distill.own import Loss, Own, own_code, own_parameters, short_name, usual_parameters
 from optima_lab.distill.rewards import RewardFunction
 from optima_lab.errors import ConfigError, nearest
-from optima_lab.fields import Value, cast
-from optima_lab.parameters import override
 
 NAMES = {
     "none": "None",

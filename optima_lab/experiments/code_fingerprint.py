@@ -11,7 +11,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from optima_lab.essence import essence
+from optima_lab.source.essence import essence
 
 LIBRARY = Path(__file__).parents[1]
 # Rooms and files, and what of them teaches, measures or says, and decides no student's number. The configuration is

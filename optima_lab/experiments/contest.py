@@ -19,6 +19,7 @@ from optima_lab.bandits.arms import ARMS, LABELS, parse_arm
 from optima_lab.bandits.policies import Selection, State
 from optima_lab.bandits.policies.ema import MeanThompson
 from optima_lab.config import Config
+from optima_lab.config.parameters import override
 from optima_lab.data.datasets import locate
 from optima_lab.display import YOU
 from optima_lab.distill.strategies import Spec, Strategy, parse_strategies
@@ -34,7 +35,6 @@ from optima_lab.experiments.population import (
 )
 from optima_lab.experiments.records import Writer, write_json
 from optima_lab.experiments.teachers import TeacherCache
-from optima_lab.parameters import override
 from optima_lab.presets import preset as make_preset
 
 BESIDE = ("optima", "random", "img+txt+multi")

@@ -6,7 +6,7 @@ from typing import Any
 
 from optima_lab.coca.checkpoints import fingerprint
 from optima_lab.config import Config, PretrainingStage
-from optima_lab.parameters import non_default
+from optima_lab.config.parameters import non_default
 
 RECORD_VERSION = 5  # raise it when the same configuration would leave other records
 

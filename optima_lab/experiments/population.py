@@ -11,6 +11,7 @@ import torch
 from optima_lab.coca.grids import require_same_tokens
 from optima_lab.coca.model import TaskModel, build, coca_config, for_task, student_config
 from optima_lab.config import Config
+from optima_lab.config.parameters import flat
 from optima_lab.data.datasets import TaskData, locate
 from optima_lab.data.synthetic.write import write_world
 from optima_lab.distill import parallel
@@ -28,7 +29,6 @@ from optima_lab.experiments.teachers import TeacherCache, evaluation_rows, load_
 from optima_lab.experiments.watch import WatchedRun, Watching
 from optima_lab.experiments.watchers import asked_for
 from optima_lab.files import drop_parts
-from optima_lab.parameters import flat
 from optima_lab.progress import progress
 from optima_lab.tasks.distillation import CoCaDistillation
 from optima_lab.tasks.metrics import evaluate

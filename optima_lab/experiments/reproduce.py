@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from optima_lab.config import Config
+from optima_lab.config.parameters import override
 from optima_lab.distill.strategies import Strategies, parse_strategies, parse_strategy
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.experiments.code_fingerprint import tell_other_code
@@ -11,7 +12,6 @@ from optima_lab.experiments.records import of_other_code, read_json
 from optima_lab.experiments.run import Experiment, run_seed
 from optima_lab.experiments.schema import check_run, check_summary, recorded_config
 from optima_lab.files import expand
-from optima_lab.parameters import override
 
 
 def rerun(folder: Path, runs: Path, own: Strategies = ()) -> Experiment:

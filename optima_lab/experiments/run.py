@@ -8,6 +8,7 @@ from typing import Any
 
 from optima_lab.bandits.policies import POLICIES
 from optima_lab.config import Config
+from optima_lab.config.parameters import flat, override
 from optima_lab.data.datasets import locate
 from optima_lab.distill.own import Loss
 from optima_lab.distill.rewards import RewardFunction
@@ -23,7 +24,6 @@ from optima_lab.experiments.schema import check_summary, recorded_config
 from optima_lab.experiments.variants import alike
 from optima_lab.experiments.watch import check_watchers
 from optima_lab.files import expand, locked
-from optima_lab.parameters import flat, override
 from optima_lab.presets import preset as make_preset
 
 _NOT_CHANGES = ("task", "preset", "seeds", "data")

@@ -6,8 +6,8 @@ from typing import Any
 
 from optima_lab.bandits.arms import COCA, Arms
 from optima_lab.config import Config
+from optima_lab.config.parameters import changes_no_record, override, parameters
 from optima_lab.errors import ConfigError, RecordError, one_line
-from optima_lab.parameters import changes_no_record, override, parameters
 
 NEEDED = {"steps": ("step",), "rounds": ("round", "step"), "evals": ("step", "split", "metric", "value")}
 BELIEFS = ("mean", "plays", "theta", "theta_deviation", "module_plays")  # of every arm, and of every module

@@ -15,6 +15,7 @@ from torch import nn
 
 from optima_lab.coca.model import TaskModel, build, coca_config, for_task, load_released
 from optima_lab.config import TASKS, Config, FinetuningStage, PretrainingStage, TrainingStage
+from optima_lab.config.parameters import narrow
 from optima_lab.data.batches import Split
 from optima_lab.data.datasets import DataSource, TaskData, blank, has_captions, load, pretraining_pairs
 from optima_lab.distill.checkpoint import Checkpointer
@@ -25,7 +26,6 @@ from optima_lab.experiments.code_fingerprint import code_fingerprint, tell_once
 from optima_lab.experiments.ids import stage_id
 from optima_lab.experiments.records import read_json, write_json
 from optima_lab.files import drop_parts, locked, replacing
-from optima_lab.parameters import narrow
 from optima_lab.tasks.baselines import constant_scores, human_score, kind_scores, retrieval_score
 from optima_lab.tasks.metrics import evaluate
 from optima_lab.tasks.recipes import finetune, pretrain, text_only

@@ -11,8 +11,8 @@ from functools import cache
 from typing import Any
 
 from optima_lab.config import TASKS
+from optima_lab.config.parameters import changes_no_record, flat, parameters
 from optima_lab.errors import ConfigError
-from optima_lab.parameters import changes_no_record, flat, parameters
 from optima_lab.presets import PRESETS, preset
 
 Facts = Mapping[str, Any]

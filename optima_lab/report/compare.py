@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from optima_lab.config.parameters import flat
 from optima_lab.display import base, called, in_order, task_title
 from optima_lab.errors import ConfigError
 from optima_lab.experiments import records
 from optima_lab.experiments.experiment import Experiment
-from optima_lab.parameters import flat
 from optima_lab.report.pages import Cell, table
 from optima_lab.report.statistics import Frame, half_width
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
+from optima_lab.config.fields import Value
 from optima_lab.distill.torchrun import launch
 from optima_lab.errors import OptimaError
 from optima_lab.experiments import records
 from optima_lab.experiments.sweep import Sweep
-from optima_lab.fields import Value
 from optima_lab.files import drop_parts, expand, locked
 from optima_lab.report import findings
 from optima_lab.report.gallery import build

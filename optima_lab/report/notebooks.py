@@ -20,8 +20,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
+from optima_lab.config.fields import Value, cast
 from optima_lab.errors import ConfigError, NotebookError, OptimaError, nearest
-from optima_lab.fields import Value, cast
 from optima_lab.files import expand, explained, json_text, temporary, write_text
 from optima_lab.progress import progress
 from optima_lab.report.captions import readings

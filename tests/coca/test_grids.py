@@ -9,9 +9,9 @@ from small import VOCABULARY, config, distilled, pupil, shape, task_data, task_m
 from optima_lab.coca.forward import CoCaFeatures
 from optima_lab.coca.grids import grid_resampling, require_same_tokens, resampled, resampling
 from optima_lab.coca.model import TaskModel, build, coca_config, for_task
+from optima_lab.config.parameters import override
 from optima_lab.distill.strategies import parse_strategy
 from optima_lab.errors import ConfigError
-from optima_lab.parameters import override
 
 SMALL = config()
 

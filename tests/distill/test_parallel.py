@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from optima_lab.config.parameters import flat
 from optima_lab.data.datasets import locate
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.errors import ConfigError
 from optima_lab.experiments.ids import experiment_id
 from optima_lab.experiments.records import read_json, read_lines, write_json
 from optima_lab.files import locked
-from optima_lab.parameters import flat
 from optima_lab.presets import preset
 
 pytest.importorskip("torch")

@@ -5,6 +5,7 @@ from cells import cell
 
 from optima_lab.bandits.arms import LABELS, parse_arm
 from optima_lab.bandits.policies import EmaThompson, make_policy
+from optima_lab.config.parameters import override
 from optima_lab.distill.strategies import (
     NAMES,
     Adaptive,
@@ -15,7 +16,6 @@ from optima_lab.distill.strategies import (
     parse_strategy,
 )
 from optima_lab.errors import ConfigError
-from optima_lab.parameters import override
 from optima_lab.presets import preset
 
 CONFIG = preset("vqa", "smoke", decay=0.9, initial_plays=3)

@@ -18,6 +18,7 @@ from optima_lab.bandits.policies import make_policy
 from optima_lab.coca import forward as walk_module
 from optima_lab.coca.forward import every_layer, walk
 from optima_lab.coca.model import TaskModel, build, coca_config, dropout_mask
+from optima_lab.config.parameters import override
 from optima_lab.data.batches import _cut, order, probe
 from optima_lab.data.datasets import SPLITS, TaskData
 from optima_lab.distill.layers import Projections
@@ -27,7 +28,6 @@ from optima_lab.distill.rewards import ProbeLosses, reward
 from optima_lab.distill.seeds import derive_seed, stream_seed
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.errors import ConfigError
-from optima_lab.parameters import override
 from optima_lab.tasks.distillation import CoCaDistillation
 from optima_lab.tasks.objectives import logits, to_device
 from optima_lab.tasks.recipes import new_student

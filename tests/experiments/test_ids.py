@@ -5,9 +5,9 @@ from dataclasses import fields
 import pytest
 
 from optima_lab.config import Config, FinetuningStage, PretrainingStage, TrainingStage
+from optima_lab.config.fields import flat_name
+from optima_lab.config.parameters import GROUPS, flat, narrow, override
 from optima_lab.experiments.ids import stage_id
-from optima_lab.fields import flat_name
-from optima_lab.parameters import GROUPS, flat, narrow, override
 from optima_lab.presets import preset
 
 STAGES = (PretrainingStage, FinetuningStage, TrainingStage, Config)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from optima_lab.config import Config
+from optima_lab.config.parameters import flat, override
 from optima_lab.distill.strategies import parse_strategies, parse_strategy
 from optima_lab.errors import RecordError
 from optima_lab.experiments.ids import content_hash, experiment_id
@@ -25,7 +26,6 @@ from optima_lab.experiments.records import (
     write_json,
 )
 from optima_lab.experiments.run import open_experiments
-from optima_lab.parameters import flat, override
 from optima_lab.presets import preset
 
 SMOKE = preset("vqa", "smoke")

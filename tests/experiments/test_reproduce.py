@@ -6,12 +6,12 @@ import pytest
 from test_run import ask
 
 from optima_lab.cli import main
+from optima_lab.config.parameters import flat
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.experiments.population import run_about
 from optima_lab.experiments.records import read_json, write_json
 from optima_lab.experiments.reproduce import rerun, strategy_text
-from optima_lab.parameters import flat
 from optima_lab.presets import preset
 
 TEXTS = (

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from optima_lab.cli import main
 from optima_lab.config import Config
+from optima_lab.config.parameters import flat, override, parameters
 from optima_lab.data.datasets import locate
 from optima_lab.distill import checkpoint
 from optima_lab.distill.checkpoint import Checkpointer
@@ -20,7 +21,6 @@ from optima_lab.experiments.code_fingerprint import TOLD, code_fingerprint
 from optima_lab.experiments.ids import experiment_id
 from optima_lab.experiments.records import read_evals, read_json, read_lines, read_rounds, read_runs, read_steps
 from optima_lab.experiments.run import open_experiments, pending, run
-from optima_lab.parameters import flat, override, parameters
 from optima_lab.presets import preset
 from optima_lab.tasks.metrics import evaluate
 from optima_lab.tasks.recipes import new_student

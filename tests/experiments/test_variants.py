@@ -7,10 +7,10 @@ import pytest
 from asked_runs import record
 
 from optima_lab.bandits.recorded import fixed_arm_rewards
+from optima_lab.config.parameters import flat
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.experiments import manage, records, run, variants
 from optima_lab.experiments.experiment import Experiment
-from optima_lab.parameters import flat
 from optima_lab.presets import preset
 from optima_lab.report import statistics
 from optima_lab.report.figures import scores as draw

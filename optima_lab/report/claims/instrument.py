@@ -14,10 +14,10 @@ import pandas as pd
 
 from optima_lab.bandits.arms import LABELS, LWD, label
 from optima_lab.config import TASKS, Config
+from optima_lab.config.parameters import changes_no_record, flat
 from optima_lab.errors import RecordError
 from optima_lab.experiments.records import read_evals, read_runs
 from optima_lab.experiments.run import open_experiments
-from optima_lab.parameters import changes_no_record, flat
 from optima_lab.presets import preset
 from optima_lab.report import statistics
 

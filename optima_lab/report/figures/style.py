@@ -15,11 +15,11 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from optima_lab.config.parameters import flat
 from optima_lab.display import DAGGER, FAINT, INK, STRATEGIES
 from optima_lab.errors import ConfigError
 from optima_lab.experiments.experiment import Experiment
 from optima_lab.files import expand, json_text, write_bytes, write_text
-from optima_lab.parameters import flat
 
 if TYPE_CHECKING:
     from IPython.display import Image

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from optima_lab.bandits.arms import LABELS
-from optima_lab.parameters import override
+from optima_lab.config.parameters import override
 from optima_lab.presets import preset
 from optima_lab.report.claims.instrument import Facts, Finding, _same, findings, half_width, seeds_needed, settled
 

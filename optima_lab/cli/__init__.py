@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from optima_lab.arguments import SET_BY_OPTION, checked, parser_of_commands
+from optima_lab.cli.arguments import SET_BY_OPTION, checked, parser_of_commands
+from optima_lab.cli.terminal import check_folder, exit_code
 from optima_lab.config import TASKS
+from optima_lab.config.fields import cast
+from optima_lab.config.parameters import about, flat, parameters
 from optima_lab.distill.torchrun import launch
 from optima_lab.errors import ConfigError, OptimaError
 from optima_lab.experiments.cluster import check_scheduler
-from optima_lab.fields import cast
 from optima_lab.files import expand
-from optima_lab.parameters import about, flat, parameters
 from optima_lab.presets import preset
 from optima_lab.report.questions import gallery
 from optima_lab.report.shipped import execute_lessons, require, require_lessons
-from optima_lab.terminal import check_folder, exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

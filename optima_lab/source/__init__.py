@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from optima_lab.errors import ConfigError
-from optima_lab.essence import essence, words_of
+from optima_lab.source.essence import essence, words_of
 
-LIBRARY = Path(__file__).parent
+LIBRARY = Path(__file__).parents[1]
 _INSTALLED = {"site-packages", "dist-packages"}
 
 

@@ -9,8 +9,7 @@ papermill parameter. Whatever is wrong with a value is said before anything load
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from optima_lab.errors import ConfigError
-from optima_lab.fields import (
+from optima_lab.config.fields import (
     LAYERS,
     MAYBE_LAYERS,
     SAME,
@@ -21,6 +20,7 @@ from optima_lab.fields import (
     one_of,
     parameter,
 )
+from optima_lab.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class TrainingStage(FinetuningStage):
 class Config(TrainingStage):
     """All that decides a run's result, in groups. Defaults are the paper's (Tables 2 and 3 of arXiv 2310.04550).
 
-    At a shell, in notebooks and in records the fields of all groups have flat names (`optima_lab.parameters`).
+    At a shell, in notebooks and in records the fields of all groups have flat names (`optima_lab.config.parameters`).
     """
 
     preset: str = parameter(

@@ -16,8 +16,8 @@ from optima_lab.config import (
     PretrainingStage,
     Training,
 )
+from optima_lab.config.fields import Value, cast, flat_name
 from optima_lab.errors import ConfigError, nearest
-from optima_lab.fields import Value, cast, flat_name
 
 GROUPS = (Data, Model, Optim, Pretraining, Finetuning, Training, Distillation, Evaluation)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from optima_lab.config import TASKS
+from optima_lab.config.parameters import about, parameters
 from optima_lab.errors import ConfigError, nearest
-from optima_lab.parameters import about, parameters
 
 WHAT = "Adaptive distillation of multimodal models, and the bandits behind it."
 SET_BY_OPTION = ("task", "preset", "data", "seed")
