@@ -22,6 +22,8 @@ OUTSIDE: dict[str, tuple[Any, str]] = {
     "vocabulary": (15, "at least 16"),
     "student_texts": (-1, "at least 0"),
     "full_rounds": (-1, "at least 0"),
+    "unchosen_weight": (1.1, "from 0 to 1"),
+    "module_cost": (-0.1, "at least 0"),
     "probe_split": ("test", "one of train, dev"),
     "noise_module": ("pictures", "one of none, image, text, decoder"),
     "decoder": ("papers", "one of paper, open_clip"),

@@ -154,6 +154,10 @@ class Distillation(Checked):
         "a planted fault: its teacher signal is another example's",
     )
     full_rounds: int = parameter(0, at_least(0), "rounds of all modules before a bandit begins to choose")
+    unchosen_weight: float = parameter(
+        0.0, between(0, 1, closed=True), "weight of modules outside the arm against 1 inside; 0: they are not matched"
+    )
+    module_cost: float = parameter(0.0, at_least(0), "of a module beyond the first: rewards are divided by 1 + its sum")
     probe_size: int = parameter(256, at_least(1), "examples on which rewards are measured")
     probe_split: str = parameter("train", one_of("train", "dev"), "where the probe's examples are from")
     resample: bool = parameter(False, {}, "bring the teacher's picture grid to the student's where they differ")

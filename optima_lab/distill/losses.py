@@ -4,7 +4,7 @@ Every mean is over positions that both models really have: padding and forbidden
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -128,6 +128,18 @@ def scaled(loss: Tensor, share: Tensor | float) -> Tensor:
 
 def _is_whole(share: Tensor | float) -> bool:
     return isinstance(share, float) and share == 1.0  # a tensor is not asked for its value: a wait
+
+
+def emphasized(weights: MicrobatchWeights, features: Features, arm: Arm, unchosen: float) -> MicrobatchWeights:
+    """`weights` for means over all of a student's layers in which those outside `arm` count `unchosen`, those inside 1.
+
+    Not the paper's: it lies between an arm alone (0) and all modules alike (1).
+    """
+    share = {module: 1.0 if module in arm else unchosen for module in features.hidden}
+    layers = {module: len(features.hidden[module]) for module in share}
+    average = sum(share[m] * layers[m] for m in share) / sum(layers.values())
+    tokens, pairs = ({m: of.get(m, 1.0) * share[m] / average for m in share} for of in (weights.tokens, weights.pairs))
+    return replace(weights, tokens=tokens, pairs=pairs)
 
 
 def hidden_loss(

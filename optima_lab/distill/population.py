@@ -111,7 +111,7 @@ def required_outputs(students: Sequence[Student]) -> dict[AttentionSpec, tuple[A
     for student in students:
         arm, predict = required.get(student.spec, (frozenset(), False))
         asked = bool(student.alpha[0] or student.strategy.own.losses)
-        required[student.spec] = (arm | student.arm, predict or asked)
+        required[student.spec] = (arm | student.matched(student.arm), predict or asked)
     return required
 
 
@@ -165,9 +165,10 @@ class Population(Generic[B]):
             yield TeacherBatch(batch, answers, None if keep is None else keep[rows], weights)
 
     def compare(self, student: Student, arm: Arm, piece: TeacherBatch[B]) -> Losses:
-        """One student's losses on a batch, hidden states and attention over the layers of `arm`."""
-        batch, answer = piece.batch, piece.answers[student.spec]
-        features, prediction = self.task.student_forward(student.model, batch, arm, student.spec, piece.keep)
+        """One student's losses on a batch, hidden states and attention over the layers of `arm`, and of the other
+        modules where they weigh something."""
+        batch, answer, matched = piece.batch, piece.answers[student.spec], student.matched(arm)
+        features, prediction = self.task.student_forward(student.model, batch, matched, student.spec, piece.keep)
         weights = piece.weights.get(student.spec, eq.WHOLE)
         train = eq.scaled(self.task.training_loss(prediction, batch), weights.train)
         kl = None
@@ -182,8 +183,10 @@ class Population(Generic[B]):
             own = tuple(eq.scaled(loss, weights.train) for loss in eq.own_losses(functions, seen))
         if not arm:
             return Losses(train, kl, own=own)
-        hidden = eq.hidden_loss(features, answer.features, student.projections, arm, weights)
-        return Losses(train, kl, hidden, eq.attention_loss(features, answer.features, arm, weights), own)
+        if matched != arm:
+            weights = eq.emphasized(weights, features, arm, student.config.distillation.unchosen_weight)
+        hidden = eq.hidden_loss(features, answer.features, student.projections, matched, weights)
+        return Losses(train, kl, hidden, eq.attention_loss(features, answer.features, matched, weights), own)
 
     @torch.inference_mode()
     def measure(self, student: Student) -> Tensor:

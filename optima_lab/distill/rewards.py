@@ -5,6 +5,7 @@ from math import isfinite
 from numbers import Real
 from typing import NamedTuple
 
+from optima_lab.bandits.arms import Arm
 from optima_lab.errors import ConfigError
 from optima_lab.source import function_name
 
@@ -56,6 +57,11 @@ def reward(before: ProbeLosses, after: ProbeLosses, variant: str | RewardFunctio
         return Reward(own_reward(before, after, variant), *shown)
     chosen = [ratio for name in VARIANTS[variant] if (ratio := ratios[name]) is not None]
     return Reward(sum(chosen) / len(chosen) if chosen else 0.0, *shown)
+
+
+def per_cost(value: Reward, arm: Arm, module_cost: float) -> Reward:
+    """A reward divided by what its round cost, 1 for one module and `module_cost` more for each other."""
+    return value._replace(value=value.value / (1 + module_cost * (len(arm) - 1))) if arm else value
 
 
 def own_reward(before: ProbeLosses, after: ProbeLosses, function: RewardFunction) -> float:

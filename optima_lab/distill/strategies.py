@@ -35,7 +35,7 @@ NAMES = {
 }
 OWN = (
     *("round_steps", "attention", "decoder_attention", "alpha_kl", "alpha_hidden", "alpha_attention"),
-    *("kl_temperature", "task_weight", "full_rounds"),
+    *("kl_temperature", "task_weight", "full_rounds", "unchosen_weight", "module_cost"),
 )
 Changes = Mapping[str, Value]
 

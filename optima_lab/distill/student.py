@@ -17,7 +17,7 @@ from optima_lab.distill.losses import Losses
 from optima_lab.distill.optim import build_optimizer, schedule
 from optima_lab.distill.own import short_name
 from optima_lab.distill.parallel import device
-from optima_lab.distill.rewards import ProbeLosses, reward
+from optima_lab.distill.rewards import ProbeLosses, per_cost, reward
 from optima_lab.distill.rounds import round_record
 from optima_lab.distill.seeds import stream_seed
 from optima_lab.distill.strategies import Strategy
@@ -62,6 +62,10 @@ class Student:
     def losses(self) -> tuple[str, ...]:
         """The names of what a step records: `LOSSES`, and those of the user's own."""
         return LOSSES + tuple(f"own_{short_name(loss)}" for loss in self.strategy.own.losses)
+
+    def matched(self, arm: Arm) -> Arm:
+        """The modules that are matched where `arm` is played: its own, and the others where they weigh something."""
+        return LWD if arm and self.config.distillation.unchosen_weight else arm
 
     @property
     def spec(self) -> AttentionSpec:
@@ -131,6 +135,7 @@ class Student:
         before, after = self.before, ProbeLosses(*rows[-1][:4])
         assert before is not None
         value = reward(before, after, self.strategy.own.reward or self.strategy.reward)
+        value = per_cost(value, self.arm, self.config.distillation.module_cost)
         old, self.before = self.state, after
         if self.policy is not None and self.selection is not None and not self.is_full(step):
             self.state = self.policy.update(self.state, self.selection.arm, np.array([value.value]))

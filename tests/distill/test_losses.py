@@ -15,6 +15,7 @@ from optima_lab.coca.forward import CoCaFeatures, every_layer, walk
 from optima_lab.coca.model import TaskModel, build
 from optima_lab.distill.layers import ModuleShape, Projections
 from optima_lab.distill.losses import (
+    WHOLE,
     Losses,
     Matched,
     attention_loss,
@@ -22,6 +23,7 @@ from optima_lab.distill.losses import (
     contrastive_loss,
     cross_entropy,
     differentiable,
+    emphasized,
     hidden_loss,
     kl_divergence,
     mean,
@@ -187,6 +189,23 @@ def test_the_mean_is_over_all_layers_not_over_modules():
     scores = [{m: [x.expand(2, 3, 3) for x in xs] for m, xs in side.items()} for side in (student, teacher)]
     ours, theirs = (trace({}, attention) for attention in scores)
     assert attention_loss(ours, theirs, frozenset({"image", "text"})).item() == pytest.approx(22 / 4)
+
+
+def test_modules_outside_the_arm_may_weigh_a_share():
+    # The same layers: image errors 1, 1, 4 weigh 1/4 each, the text's 16 weighs 1: (6/4 + 16) / (3/4 + 1) = 10.
+    student = {"image": [torch.full((2, 3, 1), e**0.5) for e in (1, 1, 4)], "text": [torch.full((2, 3, 1), 4.0)]}
+    teacher = {m: [torch.zeros_like(layer) for layer in layers] for m, layers in student.items()}
+    w = Matrices(image=[torch.eye(1)] * 3, text=[torch.eye(1)])
+    both = frozenset({"image", "text"})
+
+    def weighed(unchosen: float, arm: set[str]) -> float:
+        weights = emphasized(WHOLE, trace(student), frozenset(arm), unchosen)
+        return hidden_loss.__wrapped__(trace(student), trace(teacher), w, both, weights).item()
+
+    assert weighed(0.25, {"text"}) == pytest.approx(10)
+    assert weighed(0.25, {"image"}) == pytest.approx((6 + 16 / 4) / (3 + 1 / 4))
+    assert weighed(1.0, {"text"}) == weighed(0.25, {"image", "text"}) == pytest.approx(22 / 4)
+    assert weighed(0.0, {"text"}) == pytest.approx(16)
 
 
 def test_padding_says_nothing():

@@ -4,7 +4,7 @@ from math import inf, nan
 
 import pytest
 
-from optima_lab.distill.rewards import ProbeLosses, Reward, decrement_ratio, reward
+from optima_lab.distill.rewards import ProbeLosses, Reward, decrement_ratio, per_cost, reward
 from optima_lab.errors import ConfigError
 
 BEFORE, AFTER = ProbeLosses(9.0, 2.0, 4.0, 10.0), ProbeLosses(1.0, 1.5, 3.0, 9.0)
@@ -65,6 +65,14 @@ def test_a_loss_that_there_is_not_does_not_count_as_zero():
     assert reward(before, after) == Reward(pytest.approx(0.175), None, 0.25, pytest.approx(0.1))
     before, after = before._replace(attention=None), after._replace(attention=None)
     assert reward(before, after, "layers") == Reward(0.25, None, 0.25, None)
+
+
+def test_a_reward_may_be_divided_by_what_its_round_cost():
+    value = Reward(0.6, 0.2, 0.4, 1.2)
+    for arm, expected in ({"image"}, 0.6), ({"image", "text"}, 0.4), ({"image", "text", "decoder"}, 0.3), (set(), 0.6):
+        paid = per_cost(value, frozenset(arm), 0.5)
+        assert paid.value == pytest.approx(expected) and paid[1:] == value[1:]
+    assert per_cost(value, frozenset({"image", "text"}), 0.0) == value
 
 
 def test_a_function_of_the_users_own_is_a_reward():

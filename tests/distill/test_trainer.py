@@ -102,6 +102,24 @@ def test_first_rounds_of_all_modules_are_seen_by_no_bandit():
     assert not rounds[11]["initial"] and sum(rounds[11]["plays_after"]) == 8.0
 
 
+def test_weighing_all_modules_alike_is_matching_all_of_them():
+    settings = config(steps=8, round_steps=2, seed=3)
+    names = "img+txt+multi,img,img:unchosen_weight=1,img:unchosen_weight=0.5,optima:unchosen_weight=1"
+    _, _, (lwd, img, alike, between, optima) = train(names, settings)
+    assert alike == lwd == optima
+    hidden = [[line["hidden"] for line in lines] for lines in (lwd, img, between)]
+    assert hidden[0] != hidden[1] and hidden[2] not in hidden[:2]
+
+
+def test_rewards_are_divided_by_what_the_arm_costs():
+    settings = config(steps=24, round_steps=2, seed=3)
+    _, (rounds,), _ = train("optima_calibrated:module_cost=0.5", settings)
+    for record in rounds:
+        mean = sum(record[f"ratio_{name}"] for name in ("kl", "hidden", "attention")) / 3
+        assert record["reward"] == pytest.approx(mean / (1 + 0.5 * record["arm"].count("+")))
+    assert rounds[0]["mean_after"][LABELS.index(rounds[0]["arm"])] == pytest.approx(rounds[0]["reward"])
+
+
 def test_recorded_rewards_through_the_policy_give_the_recorded_run(optima):
     settings, _, rounds, _ = optima
     policy = make_policy("optima", decay=settings.distillation.decay, initial_plays=1)

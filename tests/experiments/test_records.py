@@ -237,6 +237,18 @@ def test_a_parameter_that_changes_records_must_be_recorded(tmp_path: Path, later
         open_experiments(tmp_path)
 
 
+def test_a_record_older_than_a_parameter_is_read_where_its_id_says_that_the_default_is_meant(tmp_path: Path) -> None:
+    config = preset("vqa", "smoke")
+    older = {name: value for name, value in flat(config).items() if name not in ("unchosen_weight", "noise_module")}
+    folder = tmp_path / "vqa" / experiment_id(config, "data")
+    write_json_into(folder / "experiment.json", {"config": older, "data_fingerprint": "data"})
+    (found,) = open_experiments(tmp_path)
+    assert found.config == config
+    write_json_into(folder / "experiment.json", {"config": older | {"lr": 0.5}, "data_fingerprint": "data"})
+    with pytest.raises(RecordError, match="noise_module, unchosen_weight are not recorded"):
+        open_experiments(tmp_path)
+
+
 def write_json_into(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, content)
@@ -260,6 +272,7 @@ OTHER: dict[str, Any] = {
     "finetune_warmup_steps": 6, "steps": 34, "round_steps": 4, "alpha_kl": 1.0, "alpha_hidden": 2.0,
     "alpha_attention": 1.0, "attention": "weights", "decoder_attention": "cross", "probe_size": 33, "batch_size": 17,
     "student_texts": 100, "noise_module": "text", "full_rounds": 1, "probe_split": "dev",
+    "unchosen_weight": 0.5, "module_cost": 0.5,
     "optimizer": "adafactor", "lr": 1e-3, "warmup_steps": 5, "weight_decay": 0.2, "clip": 0.5, "dropout": 0.2,
     "rand_augment": True, "evaluations": 4, "eval_examples": 49, "resample": True, "precision": "bf16",
     "task_weight": 0.5, "kl_temperature": 2.0, "links": True,
