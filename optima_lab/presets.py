@@ -103,7 +103,7 @@ def study(task: Task) -> Config:
             "finetune_steps": {"coco": 1_000, "nlvr2": 3_000}.get(task.name, 5_000),
             "finetune_batch": 64,
             "encoder_lr": 1.5e-3,
-            "student_texts": 1_056 if few_labels else 4_224,
+            "student_texts": {"snli_ve": 1_056, "nlvr2": 704}.get(task.name, 4_224),
             "batch_size": 64 // task.pictures,
             "steps": 2_112,  # 32 epochs, of fewer texts more
             "round_steps": 4,

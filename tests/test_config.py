@@ -37,6 +37,7 @@ OUTSIDE: dict[str, tuple[Any, str]] = {
     "student_width": (7, "at least 8"),
     "world_seed": (-1, "at least 0"),
     "accumulate": (0, "at least 1"),
+    "workers": (-1, "at least 0"),
     "device": ("gpu", "one of auto, cpu, cuda, mps"),
     "assistant_layers": ("2/1", "empty or layers of image/text/decoder such as 4/2/2"),
     "scenes": (63, "at least 64"),

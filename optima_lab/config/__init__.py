@@ -61,6 +61,7 @@ class Data(Checked):
     image_size: int = parameter(576, at_least(8), "pixels a side")
     text_tokens: int = parameter(64, at_least(8), "longest text, in tokens")
     vocabulary: int = parameter(64_000, at_least(16), "pieces of the tokenizer")
+    workers: int = parameter(0, at_least(0) | SAME, "processes that prepare batches ahead of a step; same batches")
 
 
 @dataclass(frozen=True)

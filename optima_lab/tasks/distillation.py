@@ -19,6 +19,7 @@ from optima_lab.distill.parallel import device
 from optima_lab.distill.population import DistillationTask, Required, TeacherOutput
 from optima_lab.distill.seeds import stream_seed
 from optima_lab.distill.trace import AttentionSpec
+from optima_lab.tasks.feeding import TrainingBatches
 from optima_lab.tasks.objectives import (
     DeviceBatch,
     head_dropout,
@@ -27,7 +28,6 @@ from optima_lab.tasks.objectives import (
     real_next_tokens,
     shown,
     to_device,
-    training_batch,
     training_loss,
 )
 
@@ -49,6 +49,8 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
             module: [matched_layer(i, len(layers), teacher.depth(module)) for i in layers]
             for module, layers in self.student_layers.items()
         }
+        training, seed = config.training, stream_seed(config, "batches")
+        self.batches = TrainingBatches(config, data, training.batch_size, seed, training.student_texts)
         self.grid = grid_resampling(teacher, student) if config.distillation.resample else None
 
     def shapes(self, model: TaskModel) -> dict[str, ModuleShape]:
@@ -64,9 +66,7 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
 
     def batch(self, step: int) -> DeviceBatch:
         """The batch of a step, augmented where the configuration says so."""
-        seed = stream_seed(self.config, "batches")
-        training = self.config.training
-        return training_batch(self.config, self.data, training.batch_size, seed, step, training.student_texts)
+        return self.batches(step)
 
     def dropout(self, batch: DeviceBatch, step: int) -> Tensor | None:
         """The mask of the task layer's input; None without a head."""

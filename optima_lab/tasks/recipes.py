@@ -13,13 +13,13 @@ from optima_lab.distill import losses
 from optima_lab.distill.checkpoint import Checkpointer
 from optima_lab.distill.optim import build_optimizer, schedule, update
 from optima_lab.distill.parallel import device
+from optima_lab.tasks.feeding import TrainingBatches
 from optima_lab.tasks.objectives import (
     head_dropout,
     logits,
     predict,
     real_next_tokens,
     to_device,
-    training_batch,
     training_loss,
 )
 
@@ -56,9 +56,10 @@ def finetune(stage: FinetuningStage, coca: CoCa, data: TaskData, keeper: Checkpo
     if model.head is not None:
         parts.append((model.head, stage.finetuning.pooler_lr))
     optimizer = build_optimizer(stage.optim, parts)
+    batches = TrainingBatches(stage, data, stage.finetuning.finetune_batch, seed)
     kept, about = {"model": model, "optimizer": optimizer}, f"fine-tune {data.task.title}"
     for step in keeper.steps(stage.finetuning.finetune_steps, kept, about):
-        batch = training_batch(stage, data, stage.finetuning.finetune_batch, seed, step)
+        batch = batches(step)
         keep = head_dropout(model, batch, stage.finetuning.dropout, seed, step)
         prediction = logits(model, walk(model.coca, batch.images, batch.tokens), keep)
         loss = training_loss(data.task, prediction, batch, data.tokenizer.pad)
@@ -84,10 +85,10 @@ def text_only(stage: TrainingStage, base: CoCa, data: TaskData, keeper: Checkpoi
     """A student-sized model fine-tuned as a student is, but shown grey pictures."""
     model = new_student(stage, base, data, seed)
     optimizer = build_optimizer(stage.optim, [(model, stage.training.lr)])
-    grey, kept = blank(data), {"model": model, "optimizer": optimizer}
-    for step in keeper.steps(stage.training.steps, kept, f"text alone {data.task.title}"):
-        training = stage.training
-        batch = training_batch(stage, grey, training.batch_size, seed, step, training.student_texts)
+    training, kept = stage.training, {"model": model, "optimizer": optimizer}
+    batches = TrainingBatches(stage, blank(data), training.batch_size, seed, training.student_texts)
+    for step in keeper.steps(training.steps, kept, f"text alone {data.task.title}"):
+        batch = batches(step)
         loss = training_loss(data.task, predict(model, batch), batch, data.tokenizer.pad)
-        update(optimizer, loss, schedule(step, stage.training.steps, stage.training.warmup_steps), stage.optim.clip)
+        update(optimizer, loss, schedule(step, training.steps, training.warmup_steps), stage.optim.clip)
     return model.eval().requires_grad_(False)

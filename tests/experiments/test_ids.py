@@ -12,7 +12,17 @@ from optima_lab.presets import preset
 
 STAGES = (PretrainingStage, FinetuningStage, TrainingStage, Config)
 # What is said by something else in an id, or changes no record: the data's content, and what is in a strategy's id.
-UNHEARD = {"preset", "data", "decay", "initial_plays", "eval_batch", "accumulate", "grad_checkpointing", "device"}
+UNHEARD = {
+    "preset",
+    "data",
+    "decay",
+    "initial_plays",
+    "eval_batch",
+    "accumulate",
+    "workers",
+    "grad_checkpointing",
+    "device",
+}
 WEIGHTS = {"teacher_weights", "base_weights"}  # named by their content: tests/coca/test_checkpoints.py
 OTHER = {
     "task": "coco",

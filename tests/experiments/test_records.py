@@ -219,7 +219,7 @@ def test_another_versions_experiment_is_refused_by_name(tmp_path: Path, content:
         open_experiments(tmp_path)
 
 
-@pytest.mark.parametrize("later", ["device", "eval_batch", "accumulate", "grad_checkpointing"])
+@pytest.mark.parametrize("later", ["device", "eval_batch", "accumulate", "workers"])
 def test_a_parameter_that_changes_no_record_may_be_younger_than_it(tmp_path: Path, later: str) -> None:
     config = preset("vqa", "smoke")
     folder = tmp_path / "vqa" / "smoke-s0-x"
@@ -299,6 +299,7 @@ SAME: dict[str, Any] = {
     "initial_plays": 2,
     "eval_batch": 65,
     "accumulate": 2,
+    "workers": 2,
     "grad_checkpointing": True,
     "device": "mps",
 }

@@ -319,8 +319,9 @@ def test_every_parameter_that_changes_a_record_changes_the_id(name: str):
     other = other if not isinstance(value, float) else float(min(other, 0.9))
     changed = override(config, {name: other})
     same = experiment_id(changed, "data").split("-")[-1] == experiment_id(config, "data").split("-")[-1]
-    unheard = ("preset", "data", "decay", "initial_plays", "eval_batch", "accumulate", "grad_checkpointing", "device")
-    assert same == (name in unheard)
+    elsewhere = ("preset", "data", "decay", "initial_plays")
+    computed = ("eval_batch", "accumulate", "workers", "grad_checkpointing", "device")
+    assert same == (name in (*elsewhere, *computed))
     assert flat(changed) != flat(config)
 
 
