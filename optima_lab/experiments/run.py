@@ -155,7 +155,7 @@ def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
         summary = check_summary(read_json(path), path)
         config = recorded_config(path, summary)
         only = tuple(sorted(p.parent.name for p in path.parent.glob("*/run.json")))
-        found.append(Experiment(path.parent, only, config.seed, config, summary))
+        found.append(Experiment(path.parent, only, config.seed, config, {**summary, "config": flat(config)}))
     tell_other_code(of_other_code(each.folder / name for each in found for name in each.only))
     return found
 

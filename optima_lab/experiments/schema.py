@@ -6,9 +6,8 @@ from typing import Any
 
 from optima_lab.bandits.arms import COCA, Arms
 from optima_lab.config import Config
-from optima_lab.config.parameters import changes_no_record, override, parameters
 from optima_lab.errors import ConfigError, RecordError, one_line
-from optima_lab.experiments.ids import experiment_id
+from optima_lab.experiments.ids import config_of
 
 NEEDED = {"steps": ("step",), "rounds": ("round", "step"), "evals": ("step", "split", "metric", "value")}
 BELIEFS = ("mean", "plays", "theta", "theta_deviation", "module_plays")  # of every arm, and of every module
@@ -119,21 +118,9 @@ def check_summary(summary: Any, path: Path) -> Mapping[str, Any]:
 def recorded_config(path: Path, summary: Mapping[str, Any]) -> Config:
     """The configuration of an experiment.json. Raises RecordError where it is none of this version."""
     try:
-        return override(Config(), _recorded(summary, path.parent.name))
+        return config_of(summary["config"], str(summary.get("data_fingerprint")), path.parent.name)
     except (KeyError, TypeError, ConfigError) as error:
         raise RecordError(f"{path} must hold a configuration of this version: {error}") from None
-
-
-def _recorded(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The parameters as they were recorded, none left out that changes a record: defaults may be others since.
-
-    Where they give the experiment the name that it has, they are not: what is left out is older than its parameter.
-    """
-    values = summary["config"]
-    missing = [name for name in parameters() if name not in {*values, *changes_no_record()}]
-    if missing and name != experiment_id(override(Config(), values), str(summary.get("data_fingerprint"))):
-        raise ConfigError(f"{', '.join(missing)} are not recorded: train it anew in another folder of runs")
-    return values
 
 
 def _short(value: Any, most: int = 60) -> str:

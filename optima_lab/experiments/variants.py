@@ -6,6 +6,7 @@ name: 'OPTIMA [decay=0.5, steps=640]'. Runs that differ in the seed alone share 
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from optima_lab.config import TASKS
 from optima_lab.config.parameters import changes_no_record, flat, parameters
 from optima_lab.errors import ConfigError
+from optima_lab.experiments.ids import config_of
 from optima_lab.presets import PRESETS, preset
 
 Facts = Mapping[str, Any]
@@ -33,7 +35,10 @@ def of_summary(task: str, summary: Facts, name: str, seed: int = -1) -> Asked:
     """What an experiment.json says of it; `name` is its folder's."""
     config = summary.get("config")
     known: Facts = config if isinstance(config, Mapping) else {}
-    return Asked(task, int(known.get("seed", seed)), name, known, str(summary.get("data_fingerprint") or ""))
+    data = str(summary.get("data_fingerprint") or "")
+    with suppress(ConfigError):  # what is told apart need not be whole
+        known = flat(config_of(known, data, name))
+    return Asked(task, int(known.get("seed", seed)), name, known, data)
 
 
 def of_experiments(asked: Sequence[Asked]) -> list[Facts]:

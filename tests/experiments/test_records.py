@@ -243,7 +243,7 @@ def test_a_record_older_than_a_parameter_is_read_where_its_id_says_that_the_defa
     folder = tmp_path / "vqa" / experiment_id(config, "data")
     write_json_into(folder / "experiment.json", {"config": older, "data_fingerprint": "data"})
     (found,) = open_experiments(tmp_path)
-    assert found.config == config
+    assert found.config == config and found.summary["config"] == flat(config)
     write_json_into(folder / "experiment.json", {"config": older | {"lr": 0.5}, "data_fingerprint": "data"})
     with pytest.raises(RecordError, match="noise_module, unchosen_weight are not recorded"):
         open_experiments(tmp_path)

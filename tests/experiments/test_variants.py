@@ -11,6 +11,7 @@ from optima_lab.config.parameters import flat
 from optima_lab.errors import ConfigError, RecordError
 from optima_lab.experiments import manage, records, run, variants
 from optima_lab.experiments.experiment import Experiment
+from optima_lab.experiments.ids import experiment_id
 from optima_lab.presets import preset
 from optima_lab.report import statistics
 from optima_lab.report.figures import scores as draw
@@ -113,3 +114,13 @@ def test_rewards_of_two_configurations_are_no_one_world(tmp_path: Path) -> None:
     known = [record(tmp_path, 30.0, steps=32), record(tmp_path, 40.0, steps=64)]
     with pytest.raises(ConfigError, match="must be of one configuration"):
         fixed_arm_rewards(records.read_rounds(known), labels=("Img",))
+
+
+def test_a_parameter_younger_than_a_record_tells_nothing_apart() -> None:
+    config = flat(preset("vqa", "smoke"))
+    older = {name: value for name, value in config.items() if name != "unchosen_weight"}
+    name = experiment_id(preset("vqa", "smoke"), "data")
+    summaries = [{"config": older, "data_fingerprint": "data"}, {"config": config, "data_fingerprint": "data"}]
+    asked = [variants.of_summary("vqa", summary, name) for summary in summaries]
+    assert asked[0] == asked[1] and variants.of_experiments(asked) == [{}, {}]
+    assert variants.of_summary("vqa", summaries[0], "smoke-s0-elsewhere").config == older
