@@ -48,6 +48,18 @@ class PosteriorReplay:
         return self._belief
 
 
+def departures(mean: np.ndarray, plays: np.ndarray, arm: np.ndarray) -> list[tuple[int, int]]:
+    """(t, best arm) of the rounds, from 0, in which an arm that was known had a larger mean than the one played.
+
+    mean, plays (T, K): before every round; an arm without plays is not known.  arm (T,): an arm that is new departs
+    from nothing.
+    """
+    known = np.where(plays > 0, mean, -np.inf)
+    mine, best = known[np.arange(len(arm)), arm], known.argmax(axis=1)
+    away = np.flatnonzero((mine > -np.inf) & (mine < known.max(axis=1)))
+    return [(int(t), int(best[t])) for t in away]
+
+
 def replay_posterior(
     policy: str, parameters: Mapping[str, Any], arm: np.ndarray, reward: np.ndarray, arms: int
 ) -> Posterior | None:
