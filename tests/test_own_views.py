@@ -11,13 +11,14 @@ from optima_lab.bandits.policies import make_policy
 from optima_lab.distill.rewards import ProbeLosses
 from optima_lab.distill.rounds import Rounds
 from optima_lab.errors import RecordError
+from optima_lab.experiments.experiment import RecordFolder
 from optima_lab.experiments.records import read_rounds
 from optima_lab.experiments.watch import scalars
 from optima_lab.report.figures import dynamics
 from optima_lab.report.figures import modules as draw
 from optima_lab.report.figures.style import save
 from optima_lab.widgets import assets
-from optima_lab.widgets.recording import places, tracks
+from optima_lab.widgets.recording import RunReader, places, read_track, tracks
 from optima_lab.widgets.replay import replay
 
 FOUR = ("image", "text", "audio", "decoder")
@@ -60,6 +61,19 @@ def test_more_modules_are_rows_of_their_own(tmp_path: Path) -> None:
     assert track.arrays["mean"][-1].tolist() == rounds.records[-1]["theta_after"][:6]
     assert track.arrays["plays"][-1].sum() == member.sum() and track.arrays["deviation"].shape == (31, 6)
     assert [arm["modules"] for arm in replay(tmp_path).about["tracks"][0]["arms"]] == [[n] for n in range(6)]
+
+
+def test_they_grow_round_by_round(tmp_path: Path) -> None:
+    recorded(tmp_path / "whole", SIX, "linear_ts")
+    recorded(tmp_path / "mine", SIX, "linear_ts", count=1)
+    lines = (tmp_path / "whole" / "rounds.jsonl").read_text().splitlines(keepends=True)
+    reader, source = RunReader(tmp_path / "mine"), RecordFolder(tmp_path, ("mine",), 0)
+    for count in range(1, len(lines) + 1):
+        (tmp_path / "mine" / "rounds.jsonl").write_text("".join(lines[:count]))
+        grown, whole = reader.read(source).arrays, read_track(source, tmp_path / "mine").arrays
+        assert list(grown) == list(whole) and len(grown["mean"]) == count + 1
+        for name, array in whole.items():
+            np.testing.assert_array_equal(grown[name], array, err_msg=name)
 
 
 def test_a_policy_of_arms_has_no_number_for_each_of_many_modules(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a sampler believed of every arm in a recorded run: rebuilt, for records keep means and plays but no widths."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,27 +12,56 @@ from optima_lab.errors import ConfigError
 SHARED_NOISE = ("optima", "optima_mean", "optima_calibrated")  # their posterior is N(μ, σ²/(n + 1)), one σ for all arms
 
 
+class PosteriorReplay:
+    """The library's own policy learning recorded rounds again: `learn` goes on from those that it learned before.
+
+    What is no policy, has other parameters than these, or holds no posterior learns nothing.
+    """
+
+    def __init__(self, policy: str, parameters: Mapping[str, Any], arms: int) -> None:
+        self._arms, self._whole = arms, True
+        self._belief: Posterior | None = None
+        with suppress(ConfigError, TypeError, ValueError):
+            self._sampler = make_policy(policy, **parameters)
+            self._state = self._sampler.init(arms, 1, np.random.default_rng(0))
+            if (belief := self._sampler.posterior(self._state)) is not None:
+                self._belief = Posterior(belief.mean.copy(), belief.deviation.copy())  # learning changes them in place
+
+    def learn(self, arm: np.ndarray, reward: np.ndarray) -> Posterior | None:
+        """Mean and standard deviation (T + 1, K) of every arm, before each of all T rounds and after the last.
+
+        arm, reward (t,): of the last t of them, arms numbered from 0. Rows are NaN after a round whose reward is not
+        finite or whose arm is none of the K. None where nothing is learned.
+        """
+        if self._belief is None:
+            return None
+        mean, deviation = (np.full((len(reward), self._arms), np.nan) for _ in range(2))
+        for number in range(len(reward)):
+            self._whole &= bool(np.isfinite(reward[number])) and 0 <= arm[number] < self._arms
+            if not self._whole:
+                break
+            self._sampler.learn(self._state, np.array([arm[number]], np.int64), np.array([reward[number]], np.float64))
+            belief = self._sampler.posterior(self._state)
+            mean[number], deviation[number] = belief.mean[0], belief.deviation[0]
+        new = Posterior(mean, deviation)
+        self._belief = Posterior(*(np.concatenate(parts) for parts in zip(self._belief, new, strict=True)))
+        return self._belief
+
+
+def departures(mean: np.ndarray, plays: np.ndarray, arm: np.ndarray) -> list[tuple[int, int]]:
+    """(t, best arm) of the rounds, from 0, in which an arm that was known had a larger mean than the one played.
+
+    mean, plays (T, K): before every round; an arm without plays is not known.  arm (T,): an arm that is new departs
+    from nothing.
+    """
+    known = np.where(plays > 0, mean, -np.inf)
+    mine, best = known[np.arange(len(arm)), arm], known.argmax(axis=1)
+    away = np.flatnonzero((mine > -np.inf) & (mine < known.max(axis=1)))
+    return [(int(t), int(best[t])) for t in away]
+
+
 def replay_posterior(
     policy: str, parameters: Mapping[str, Any], arm: np.ndarray, reward: np.ndarray, arms: int
 ) -> Posterior | None:
-    """Mean and standard deviation (T + 1, K) of every arm, before each of T rounds and after the last.
-
-    The library's own policy learns the recorded `arm` (T,), numbered from 0, and `reward` (T,) again. Rows are NaN
-    after a round whose reward is not finite or whose arm is none of the K. None for what is no policy, has other
-    parameters than these, or holds no posterior.
-    """
-    try:
-        sampler = make_policy(policy, **parameters)
-        state = sampler.init(arms, 1, np.random.default_rng(0))
-    except (ConfigError, TypeError, ValueError):
-        return None
-    mean, deviation = (np.full((len(reward) + 1, arms), np.nan) for _ in range(2))
-    for number in range(len(mean)):
-        belief = sampler.posterior(state)
-        if belief is None:
-            return None
-        mean[number], deviation[number] = belief.mean[0], belief.deviation[0]
-        if number == len(reward) or not np.isfinite(reward[number]) or not 0 <= arm[number] < arms:
-            break
-        sampler.learn(state, np.array([arm[number]], np.int64), np.array([reward[number]], np.float64))
-    return Posterior(mean, deviation)
+    """What `PosteriorReplay` learns of all rounds at once: `arm` (T,), numbered from 0, and `reward` (T,)."""
+    return PosteriorReplay(policy, parameters, arms).learn(arm, reward)

@@ -18,6 +18,7 @@ import pandas as pd
 from optima_lab.bandits.arms import ARMS, LABELS, parse_arm
 from optima_lab.bandits.policies import Selection, State
 from optima_lab.bandits.policies.ema import MeanThompson
+from optima_lab.bandits.posterior import departures
 from optima_lab.config import Config
 from optima_lab.config.parameters import override
 from optima_lab.data.datasets import locate
@@ -133,13 +134,12 @@ class Contest:
 
     def departures(self) -> pd.DataFrame:
         """Your rounds in which an arm that you knew had a larger mean than yours, unless yours was new to you."""
-        rows = []
-        for row in self.rounds[0]:
-            mean = np.where(np.array(row["plays_before"]) > 0, row["mean_before"], -np.inf)
-            best, mine = int(mean.argmax()), LABELS.index(row["arm"])
-            if -np.inf < mean[mine] < mean[best]:
-                rows.append((row["round"], row["arm"], mean[mine], LABELS[best], mean[best]))
-        return pd.DataFrame(rows, columns=["round", "arm", "mean", "best", "best_mean"])
+        mine, columns = self.rounds[0], ["round", "arm", "mean", "best", "best_mean"]
+        mean, plays = (np.array([row[f"{name}_before"] for row in mine]) for name in ("mean", "plays"))
+        arm = np.array([LABELS.index(row["arm"]) for row in mine])
+        away = departures(mean, plays, arm) if mine else []
+        rows = [(mine[t]["round"], LABELS[arm[t]], mean[t, arm[t]], LABELS[best], mean[t, best]) for t, best in away]
+        return pd.DataFrame(rows, columns=columns)
 
 
 def _sized(config: Config, rounds: int) -> Config:

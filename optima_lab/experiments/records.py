@@ -7,7 +7,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,24 +136,30 @@ def _records(path: Path, lines: Sequence[str], first: int = 1) -> list[dict[str,
 
 @dataclass
 class LineTail:
-    """The records of a .jsonl file that grows: `read` is `read_lines`, but only what came since is parsed."""
+    """The records of a .jsonl file that grows: together those of `read_lines`, each parsed once."""
 
     path: Path
-    offset: int = 0
-    records: list[dict[str, Any]] = field(default_factory=list)
+    count: int = 0  # lines that were read
+    offset: int = 0  # bytes of them
+    last: bytes = b""  # of these lines; where it does not stand there any more, the file was begun anew
 
-    def read(self) -> list[dict[str, Any]]:
-        """All whole lines so far. A file that became shorter was begun anew, and is read again."""
-        if not self.path.is_file() or self.path.is_symlink() or self.path.stat().st_size < self.offset:
-            self.offset, self.records = 0, []
-            return read_lines(self.path)
+    def read(self) -> tuple[int, list[dict[str, Any]]]:
+        """How many of the lines that were read before still stand, all or none of them; and the whole lines since."""
+        if not self.path.is_file() or self.path.is_symlink():
+            self.count, self.offset, self.last = 0, 0, b""
+            return 0, read_lines(self.path)
         with self.path.open("rb") as file:
-            file.seek(self.offset)
+            file.seek(self.offset - len(self.last))
+            if file.read(len(self.last)) != self.last:
+                file.seek(0)
+                self.count, self.offset, self.last = 0, 0, b""
             new, newline, _ = file.read().rpartition(b"\n")
-        lines = new.decode("utf-8", "replace").split("\n") if newline else []
-        self.records = [*self.records, *_records(self.path, [*lines, ""], len(self.records) + 1)]
-        self.offset += len(new) + len(newline)
-        return self.records
+        before, lines = self.count, new.split(b"\n") if newline else []
+        found = _records(self.path, [*(line.decode("utf-8", "replace") for line in lines), ""], before + 1)
+        if newline:
+            self.count, self.offset = before + len(lines), self.offset + len(new) + 1
+            self.last = lines[-1] + newline
+        return before, found
 
 
 def read_rounds(experiments: Sequence[RecordFolder]) -> pd.DataFrame:

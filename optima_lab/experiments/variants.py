@@ -81,9 +81,13 @@ def _usual(task: str, name: str) -> Facts:
 
 def _differing(configs: Sequence[Facts]) -> list[str]:
     """The parameters that change records and are not the same in all, the seed and the data's place left aside."""
+    return [name for name in _compared() if len({repr(config.get(name)) for config in configs}) > 1]
+
+
+@cache
+def _compared() -> tuple[str, ...]:
     ignored = {"seed", "data", *changes_no_record()} - {"preset"}
-    names = [name for name in parameters() if name not in ignored]
-    return [name for name in names if len({repr(config.get(name)) for config in configs}) > 1]
+    return tuple(name for name in parameters() if name not in ignored)
 
 
 def of_runs(named: Sequence[tuple[Hashable, Facts]]) -> list[Facts]:

@@ -55,7 +55,7 @@ def _draw(sweep: Sweep, figures: Path, notebooks: Sequence[str], more: Sequence[
         findings.write(figures / task, [each for each in sweep.experiments if each.task == task])
     sweep.seconds["notebooks"] = perf_counter() - start
     start = perf_counter()
-    playground.write_page(figures / "playground.html")
+    playground.write_page(figures / "playground.html", sweep.experiments)
     sweep.gallery = build(figures)
     sweep.seconds["gallery"] = perf_counter() - start
 

@@ -8,6 +8,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +110,13 @@ def readable(value: Any) -> Any:  # JSON of any shape: a type of its own would s
 
     Numbers that are not finite become null, halves of surrogate pairs a question mark.
     """
-    if isinstance(value, Mapping):
-        return {str(key): readable(each) for key, each in value.items()}
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, Sequence):
-        return [readable(each) for each in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    if isinstance(value, int | float):  # most of what there is, and quickly told
+        return None if isinstance(value, float) and not isfinite(value) else value
+    if isinstance(value, Mapping):
+        return {str(key): readable(each) for key, each in value.items()}
+    return [readable(each) for each in value] if isinstance(value, Sequence) else value
 
 
 def page(title: str, widget: str, about: Mapping[str, Any], data: bytes, home: str = "", poll: float = 0.0) -> str:

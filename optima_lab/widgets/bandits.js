@@ -36,6 +36,7 @@ function changesOf(settings) {
 /** playground.world: true means, (T, K) row by row. */
 function worldMeans(settings) {
   const { arms: K, horizon: T, gap } = settings;
+  if (settings.table) return settings.table.subarray(0, T * K); // recorded rewards
   const low = gap / 2;
   const table = new Float64Array(T * K);
   if (settings.world === "waves") {

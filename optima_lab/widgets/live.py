@@ -16,8 +16,7 @@ from typing import Any
 from optima_lab.errors import OptimaError
 from optima_lab.experiments.experiment import RecordFolder
 from optima_lab.experiments.looking import runs_folder
-from optima_lab.experiments.records import LineTail
-from optima_lab.widgets.recording import RunTrace, places, read_track, tracks
+from optima_lab.widgets.recording import RunReader, RunTrace, places, tracks
 from optima_lab.widgets.replay import NOTHING, Replay, chosen, handed_over
 
 SHARE = 0.03  # of the time that looking may take, at most
@@ -36,7 +35,7 @@ class Live(Replay):
 
     def __init__(self, runs: str | Path = "runs", left: str = "OPTIMA", right: str = "Random") -> None:
         self._runs, self._wanted = runs_folder(runs), (left, right)
-        self._tails: dict[Path, LineTail] = {}
+        self._readers: dict[Path, RunReader] = {}
         self._known: dict[Path, RunTrace] = {}
         self._shown: set[Path] = set()
         self._since, self._seen, self._lock = 0.0, (), Lock()
@@ -108,8 +107,7 @@ class Live(Replay):
     def _read(self, source: RecordFolder, folder: Path) -> RunTrace:
         """A run as it is now; those that are not looked at as they were."""
         if folder not in self._known or folder in self._shown:
-            lines = self._tails.setdefault(folder / "rounds.jsonl", LineTail(folder / "rounds.jsonl"))
-            self._known[folder] = read_track(source, folder, lambda _: lines.read())
+            self._known[folder] = self._readers.setdefault(folder, RunReader(folder)).read(source)
         return self._known[folder]
 
     def _files(self) -> list[Path]:

@@ -39,6 +39,23 @@ function shuffled(K, random = Math.random) {
   return order;
 }
 
+/** A game on recorded rewards: pulls bring them as they are, and OPTIMA has the parameters that it had in that run. */
+function recordedSettings(settings, { decay, initial_plays }, table, K) {
+  return { ...settings, policies: ["optima", "random"], arms: K, noise: 0, decay, initial_plays, table };
+}
+
+/** The rounds in which an arm that was known had a larger mean than the one pulled: bandits.posterior.departures. */
+function departures(pulls, rewards, K) {
+  const [sum, plays, found] = [Array(K).fill(0), Array(K).fill(0), []];
+  pulls.forEach((arm, t) => {
+    const mean = sum.map((total, k) => (plays[k] ? total / plays[k] : Number.NEGATIVE_INFINITY));
+    const best = mean.indexOf(Math.max(...mean));
+    if (plays[arm] && mean[arm] < mean[best]) found.push({ t, arm, mean: mean[arm], best, top: mean[best] });
+    [sum[arm], plays[arm]] = [sum[arm] + rewards[t], plays[arm] + 1];
+  });
+  return found;
+}
+
 /** The student's side of a game in the first replication's luck; policies meet the same.
  *
  * What is called arm 1 is another arm of the world in every game (`order`): nothing but rewards tells which is best. */
@@ -47,6 +64,8 @@ function startGame(settings, rounds, about, quantiles, order = shuffled(settings
   const game = { world, order, pulls: [], rewards: [], ...simulate(world, about.streams, quantiles) };
   const K = world.arms;
   const theirs = game.means;
+  const spread = 2.5 * world.noise;
+  game.range = world.table ? [Math.min(0, ...theirs), Math.max(...theirs)] : [Math.min(0, world.gap / 2 - spread), 1.5 * world.gap + spread];
   game.means = theirs.map((_, i) => theirs[i - (i % K) + order[i % K]]);
   game.pull = (arm) => {
     const t = game.pulls.length;
@@ -62,21 +81,33 @@ function startGame(settings, rounds, about, quantiles, order = shuffled(settings
   game.over = () => game.pulls.length >= rounds;
   game.scores = () => {
     const lost = game.pulls.map((arm, t) => Math.max(...row(game.means, t, K)) - game.means[t * K + arm]);
-    const yours = { title: "you", regret: lost.reduce((a, b) => a + b, 0) };
-    const theirs = game.runs.map((run) => ({ title: about.policies[run.name].title, regret: run.regret[(rounds - 1) * 2] }));
-    return [yours, ...theirs].sort((a, b) => a.regret - b.regret);
+    const yours = { title: "you", value: lost.reduce((a, b) => a + b, 0) };
+    const others = game.runs.map((run) => ({ title: about.policies[run.name].title, value: run.regret[(rounds - 1) * 2] }));
+    return [yours, ...others].sort((a, b) => a.value - b.value);
+  };
+  game.sums = () => {
+    const sum = (title, arm) => ({ title, value: game.pulls.reduce((total, _, t) => total + theirs[t * K + arm(t)], 0) });
+    const others = game.runs.map((run) => sum(about.policies[run.name].title, (t) => run.arms[t * 2]));
+    const all = [sum("you", (t) => order[game.pulls[t]]), ...others, sum("LWD", () => K - 1)];
+    return all.sort((a, b) => b.value - a.value);
   };
   return game;
 }
 
-/** Buttons for every arm, what they brought so far, and at the end everybody's regret. */
-function gamePanel(about, said, settings, quantiles, leave) {
+const SIMULATED = "The policies play the same world with the same luck; their forced plays last half of the game at most.";
+const RECORDED = "In round t an arm brings what the student that it taught throughout got in its round t. A student with a mixed past would have got something else: this tells who follows such rewards, not who would teach better.";
+
+/** Buttons for every arm, what they brought so far, and at the end how everybody did and what was hidden. */
+function gamePanel(about, said, settings, quantiles, tables, leave) {
   let game = null;
   const head = h("p", { class: "ol-head" });
   const pads = h("div", { class: "ol-row" });
   const result = h("div");
   const canvas = h("canvas", { role: "img", "aria-label": "your rewards, round by round" });
   const rounds = chooser("rounds", GAME_ROUNDS.map((n) => [n, `${n} rounds`]), 40, () => ask());
+  const worlds = chooser("rewards", [["", "of the playground's world"], ...about.games.map(({ title }, n) => [n, `recorded: ${title}`])], "", () => ask());
+  worlds.node.hidden = !about.games.length;
+  const told = h("p");
   const again = h("button", { onclick: () => ask() }, "play again");
   const anew = h("button", { onclick: () => begin() }, "start a new game");
   const goOn = h("button", { onclick: () => keep() }, "go on with this one");
@@ -84,8 +115,8 @@ function gamePanel(about, said, settings, quantiles, leave) {
   const view = surface(canvas, () => 240, (context, width, tall) => game && drawGame(context, width, tall));
   const node = h("div", { hidden: true },
     head, pads, canvas, result, question,
-    h("div", { class: "ol-row" }, rounds.node, again, h("button", { onclick: () => leave() }, "back to the playground")),
-    h("p", {}, "Pull an arm: press its button or its number. Nobody tells you the means, and they may change; arms are shuffled for every game, the sliders are hidden until you go back. The policies play the same world with the same luck; their forced plays last half of the game at most."));
+    h("div", { class: "ol-row" }, worlds.node, rounds.node, again, h("button", { onclick: () => leave() }, "back to the playground")),
+    h("p", {}, "Pull an arm: press its button or its number. Nobody tells you the means, and they may change; arms are shuffled for every game, the sliders are hidden until you go back."), told);
 
   /** Begin anew; a game that has begun and is not over is ended by nobody but its player. */
   const ask = () => {
@@ -96,12 +127,12 @@ function gamePanel(about, said, settings, quantiles, leave) {
   };
   const keep = () => {
     question.hidden = true;
-    rounds.select.value = String(game.world.horizon);
+    [rounds.select.value, worlds.select.value] = game.asked;
     pads.querySelector("button")?.focus();
   };
   const begin = () => {
     question.hidden = true;
-    game = startGame(settings(), Number(rounds.select.value), about, quantiles);
+    game = started(rounds.select.value, worlds.select.value);
     pads.replaceChildren(...Array.from({ length: game.world.arms }, (_, k) => {
       const pad = h("button", { onclick: () => pull(k), "aria-keyshortcuts": String(k + 1) });
       pad.style.borderLeft = `12px solid ${readable(about.arms[k].colour, theme(node))}`;
@@ -110,13 +141,24 @@ function gamePanel(about, said, settings, quantiles, leave) {
     result.replaceChildren();
     tell("Nothing is pulled yet.");
   };
+  const started = (length, chosen) => {
+    const source = chosen === "" ? null : about.games[Number(chosen)];
+    const table = source && tables(chosen);
+    const K = about.arms.length;
+    const now = source ? recordedSettings(settings(), source, table, K) : settings();
+    const most = source ? table.length / K : Number.POSITIVE_INFINITY;
+    const begun = startGame(now, Math.min(Number(length), most), about, quantiles);
+    told.textContent = source ? `${RECORDED} OPTIMA has γ = ${say(begun.world.decay)} and T0 = ${begun.world.initial_plays}; LWD imitates all modules.${source.smoke ? " A smoke run: its numbers mean nothing." : ""}` : SIMULATED;
+    return Object.assign(begun, { asked: [length, chosen] });
+  };
+  const named = (k) => (game.world.table && game.over() ? about.arms[game.order[k]].label : `arm ${k + 1}`);
   const tell = (text) => {
     const total = game.rewards.reduce((a, b) => a + b, 0);
     head.textContent = `Round ${Math.min(game.pulls.length + 1, game.world.horizon)} of ${game.world.horizon}. ${text} Your sum: ${say(total)}.`;
     [...pads.children].forEach((pad, k) => {
       const mine = game.rewards.filter((_, t) => game.pulls[t] === k);
       const mean = mine.length ? `, mean ${say(mine.reduce((a, b) => a + b, 0) / mine.length)}` : "";
-      pad.textContent = `arm ${k + 1}: ${mine.length}×${mean}`;
+      pad.textContent = `${named(k)}: ${mine.length}×${mean}`;
       pad.disabled = game.over();
     });
     said.tell(head.textContent);
@@ -128,13 +170,23 @@ function gamePanel(about, said, settings, quantiles, leave) {
     if (game.over()) finish();
   };
   const finish = () => {
-    const scores = game.scores();
-    const rows = scores.map(({ title, regret }) => h("tr", { class: title === "you" && "ol-won" }, h("th", { scope: "row" }, title), h("td", {}, say(regret))));
+    const { table, horizon } = game.world;
+    const [what, scores] = table ? ["sum of rewards", game.sums()] : ["regret", game.scores()];
+    const rows = scores.map(({ title, value }) => h("tr", { class: title === "you" && "ol-won" }, h("th", { scope: "row" }, title), h("td", {}, say(value))));
     const place = scores.findIndex(({ title }) => title === "you") + 1;
-    const told = `Regret after ${game.world.horizon} rounds: you are number ${place} of ${scores.length}. The lines above are the true means: arm ${game.best(0)} was best at the start, arm ${game.best(game.world.horizon - 1)} at the end.`;
-    result.replaceChildren(h("p", {}, told), h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "who"), h("th", { scope: "col" }, "regret"))), h("tbody", {}, ...rows)));
-    said.tell(scores.map(({ title, regret }, n) => `${n + 1}: ${title}, regret ${say(regret)}`).join(". "));
+    const lines = table ? "what every arm brought." : `the true means: arm ${game.best(0)} was best at the start, arm ${game.best(horizon - 1)} at the end.`;
+    const summary = `${table ? "Sum of rewards" : "Regret"} after ${horizon} rounds: you are number ${place} of ${scores.length}. The lines above are ${lines}`;
+    result.replaceChildren(h("p", {}, summary), h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "who"), h("th", { scope: "col" }, what))), h("tbody", {}, ...rows)), away());
+    said.tell(scores.map(({ title, value }, n) => `${n + 1}: ${title}, ${what} ${say(value)}`).join(". "));
     again.focus();
+  };
+  /** Where you left the arm of your posterior's largest mean. */
+  const away = () => {
+    const found = departures(game.pulls, game.rewards, game.world.arms);
+    if (!found.length) return h("p", {}, "You never left the arm of the largest mean so far.");
+    const rounds = found.map(({ t, arm, mean, best, top }) => `round ${t + 1}: ${named(arm)} (${say(mean)}) instead of ${named(best)} (${say(top)})`);
+    const times = `${found.length} time${found.length === 1 ? "" : "s"}`;
+    return h("details", {}, h("summary", {}, `You left the arm of the largest mean ${times}`), h("p", {}, `${rounds.join("; ")}.`));
   };
   const drawGame = (context, width, tall) => {
     const look = theme(node);
@@ -142,11 +194,12 @@ function gamePanel(about, said, settings, quantiles, leave) {
     const { arms: K, horizon: T } = game.world;
     const colours = about.arms.slice(0, K).map((arm) => readable(arm.colour, look));
     const box = { x: 62, y: 26, w: width - 80, h: tall - 54 };
-    const spread = 2.5 * game.world.noise;
-    const y = axis(context, look, box, game.over() ? "your rewards, and the true means" : "your rewards", Math.min(0, game.world.gap / 2 - spread), 1.5 * game.world.gap + spread, 3);
+    const shown = game.world.table ? "what every arm brought" : "the true means";
+    const title = fitting(context, box.w, game.over() ? `your rewards, and ${shown}` : "your rewards", shown);
+    const y = axis(context, look, box, title, ...game.range, 3);
     const x = scale(0, T, box.x, box.x + box.w);
     if (game.over()) {
-      context.lineWidth = 2;
+      context.lineWidth = game.world.table ? 1.2 : 2;
       colours.forEach((colour, k) => {
         context.strokeStyle = colour;
         polyline(context, T, (i) => x(i + 0.5), (i) => y(game.means[i * K + k]));
@@ -243,7 +296,7 @@ function buildPlayground(root, about, arrays, host) {
   const controls = makeControls(about, state.settings, (changes, dragging) => change(changes, dragging));
   const film = playButton(() => state.t, () => state.settings.horizon, (t) => lookAt(t));
   const main = h("div", {}, h("div", { class: "ol-row" }, film.button, h("span", {}, "look at"), h("span", { class: "ol-grow" }, at), where), canvas, words);
-  const game = gamePanel(about, said, () => state.settings, quantiles, () => play(false));
+  const game = gamePanel(about, said, () => state.settings, quantiles, (n) => sent.arrays[`game ${n}`], () => play(false));
   const play = (on) => {
     [main.hidden, game.node.hidden] = [on, !on];
     controls.hide(on);

@@ -20,9 +20,11 @@ from optima_lab.bandits.policies import Policy, sized_policy
 from optima_lab.bandits.policies.base import require, require_fraction, require_positive
 from optima_lab.bandits.policies.trial import try_out
 from optima_lab.errors import ConfigError, nearest
+from optima_lab.experiments.experiment import RecordFolder
 from optima_lab.files import expand
 from optima_lab.widgets import assets as widgets
 from optima_lab.widgets.luck import POLICIES, STREAMS, HashRng, quantiles
+from optima_lab.widgets.recorded_game import RecordedGame, recorded_games
 
 WORLDS = {"still": "nothing changes", "swap": "best and worst swap", "pieces": "two changes", "waves": "waves"}
 
@@ -131,14 +133,18 @@ class Played:
     deviation: np.ndarray
 
 
-def play(settings: Settings, own: Mapping[str, Policy] | None = None) -> dict[str, Played]:
+def play(
+    settings: Settings, own: Mapping[str, Policy] | None = None, rewards: np.ndarray | None = None
+) -> dict[str, Played]:
     """What `bandits.js` plays, played by the library's own policies and world: by name, each with the same luck.
 
     `own`: policies of a user's, which no browser knows; they play instead, and draw from numpy's generator.
+    `rewards` (T, K): recorded ones, which a pull brings as they are, in place of the sliders' world.
     """
-    means = world(settings).table(settings.horizon)[:, 0]
+    means = world(settings).table(settings.horizon)[:, 0] if rewards is None else rewards[: settings.horizon]
     luck = HashRng(settings.seed, "world")
     chance = np.stack([luck.standard_normal(settings.replications) for _ in range(settings.horizon)])
+    chance *= rewards is None
     if own is not None:
         lucks = [np.random.default_rng([settings.seed, number]) for number in range(len(own))]
         return {n: _play(p, settings, means, chance, luck) for (n, p), luck in zip(own.items(), lucks, strict=True)}
@@ -174,15 +180,17 @@ class Playground(anywidget.AnyWidget):
     data = traitlets.Bytes().tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, settings: Mapping[str, Any], own: Mapping[str, Policy]) -> None:
-        self.own = own
-        about, data = handed_over(settings, own)
+    def __init__(
+        self, settings: Mapping[str, Any], own: Mapping[str, Policy], games: Sequence[RecordedGame] = ()
+    ) -> None:
+        self.own, self.games = own, games
+        about, data = handed_over(settings, own, games)
         super().__init__(about=about, data=data, settings={**settings})
         if own:
             self.observe(self._play_own, "settings")
 
     def _play_own(self, change: Any) -> None:
-        about, data = handed_over(self.settings, self.own)
+        about, data = handed_over(self.settings, self.own, self.games)
         with self.hold_sync():
             self.about, self.data = about, data
 
@@ -190,10 +198,16 @@ class Playground(anywidget.AnyWidget):
         return "Playground of bandits: drawn in JupyterLab, and on the page playground.html"
 
 
-def playground(scene: str = "rewards too small to see", own: Sequence[Policy] = (), **changes: Any) -> Playground:
+def playground(
+    scene: str = "rewards too small to see",
+    own: Sequence[Policy] = (),
+    recorded: Sequence[RecordFolder] | str | Path = (),
+    **changes: Any,
+) -> Playground:
     """The playground as a widget, beginning with a scene of `SCENES`; `changes` are fields of Settings.
 
-    `own`: up to three policies of one's own; they are shown first. Raises ConfigError for a scene or a value that does
+    `own`: up to three policies of one's own; they are shown first.  `recorded`: finished experiments, or a folder of
+    runs, whose rewards can be played (`recorded_games`). Raises ConfigError for a scene or a value that does
     not exist, and for policies that do not play.
     """
     if scene not in SCENES:
@@ -207,7 +221,7 @@ def playground(scene: str = "rewards too small to see", own: Sequence[Policy] = 
     room = max(0, 3 - len(mine)) if "policies" not in changes else None
     shown["policies"] = [*mine, *shown["policies"][:room]]
     require(len(shown["policies"]) <= 3, f"policies must be one to three, got {', '.join(shown['policies'])}")
-    return Playground(shown, mine)
+    return Playground(shown, mine, recorded_games(recorded))
 
 
 def _named(own: Sequence[Policy], settings: Settings) -> dict[str, Policy]:
@@ -223,15 +237,22 @@ def _named(own: Sequence[Policy], settings: Settings) -> dict[str, Policy]:
     return found
 
 
-def write_page(path: str | Path) -> Path:
-    """The playground as one HTML file that needs no network. Raises RecordError where it cannot be written."""
-    about, data = handed_over()
+def write_page(path: str | Path, recorded: Sequence[RecordFolder] | str | Path = ()) -> Path:
+    """The playground as one HTML file that needs no network; `recorded` as in `playground`.
+
+    Raises RecordError where it cannot be written.
+    """
+    about, data = handed_over(games=recorded_games(recorded))
     text = widgets.page("Playground: bandits in a changing world", "playground", about, data, home="index.html")
     return widgets.write_page(expand(path), text)
 
 
-def handed_over(shown: Mapping[str, Any] | None = None, own: Mapping[str, Policy] | None = None) -> tuple[dict, bytes]:
-    """What the browser gets: worlds, policies with their looks, scenes; and the table of normal quantiles.
+def handed_over(
+    shown: Mapping[str, Any] | None = None,
+    own: Mapping[str, Policy] | None = None,
+    games: Sequence[RecordedGame] = (),
+) -> tuple[dict, bytes]:
+    """What the browser gets: worlds, policies with their looks, scenes, games; and the table of normal quantiles.
 
     With a user's `own` policies also what they did under the settings `shown`.
     """
@@ -242,6 +263,7 @@ def handed_over(shown: Mapping[str, Any] | None = None, own: Mapping[str, Policy
         arrays |= {
             f"{number} {kind}": array for number, one in enumerate(played.values()) for kind, array in _flat(one)
         }
+    arrays |= {f"game {number}": game.rewards for number, game in enumerate(games)}
     layout, data = widgets.pack(arrays)
     known = {name: display.POLICIES[name] for name in POLICIES}
     looks = {name: {"title": it.label, "colour": it.colour, "dash": it.dash} for name, it in known.items()}
@@ -250,6 +272,7 @@ def handed_over(shown: Mapping[str, Any] | None = None, own: Mapping[str, Policy
         "layout": layout,
         "worlds": WORLDS,
         "policies": looks | {name: {"title": name, **_own_look(place)} for place, name in enumerate(played)},
+        "games": [{name: value for name, value in vars(game).items() if name != "rewards"} for game in games],
         "own": {"settings": dict(shown or {}), "names": [*played]},
         "streams": STREAMS,
         "scenes": {name: listed(settings) for name, settings in SCENES.items()},

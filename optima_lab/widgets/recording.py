@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from optima_lab.bandits.arms import COCA, Arms
-from optima_lab.bandits.posterior import replay_posterior
+from optima_lab.bandits.policies import Posterior
+from optima_lab.bandits.posterior import PosteriorReplay
 from optima_lab.display import called, in_order, task_title, tasks_in_order
 from optima_lab.errors import RecordError
 from optima_lab.experiments.experiment import RecordFolder
-from optima_lab.experiments.records import read_json, read_lines, told_apart, why_stopped
+from optima_lab.experiments.records import LineTail, read_json, told_apart, why_stopped
 from optima_lab.experiments.schema import arms_of, check_run, check_whole
 from optima_lab.widgets.assets import LATTICE_MODULES
 
@@ -24,7 +25,6 @@ NO_ARM = 255  # in the array of arms: nothing was distilled layer by layer
 RATIOS = ("ratio_kl", "ratio_hidden", "ratio_attention")
 LOSSES = ("probe_train", "probe_kl", "probe_hidden", "probe_attention")
 Arrays = Mapping[str, np.ndarray]
-ReadLines = Callable[[Path], list[dict[str, Any]]]
 ReadTrack = Callable[[RecordFolder, Path], "RunTrace"]
 
 
@@ -120,27 +120,89 @@ def _named(found: Sequence[RunTrace]) -> list[RunTrace]:
     return named
 
 
-def read_track(source: RecordFolder, folder: Path, lines: ReadLines = read_lines) -> RunTrace:
-    """The run in a folder of an experiment, its rounds read by `lines`. Raises RecordError where it has none."""
-    if folder.is_symlink() or not (folder / "run.json").exists():
-        raise RecordError(f"no such run: {folder} has no run.json of its own")
-    about = check_run(read_json(folder / "run.json"), folder / "run.json")
-    path = folder / "rounds.jsonl"
-    rows = lines(path)
-    if not rows:
-        raise RecordError(f"{about['strategy']}: no round is recorded yet in {path}")
-    try:
-        arms = arms_of(about)
-        listed = len(arms.modules) <= LATTICE_MODULES
-        arrays = _columns(rows, arms) | (_vectors(rows, arms.count) if listed else _by_module(rows, arms.modules))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise RecordError(f"{path} must hold the same numbers in every round: {error!r}") from None
-    arrays |= _beliefs(about, arrays, arms.count) if listed else {}
-    stopped = why_stopped(folder)
-    alone = "only one round is recorded" if len(rows) == 1 else ""
-    notes = (_end(folder, about, rows, stopped), _half_written(path), _not_finite(arrays["reward"]), alone)
-    strategy, told = about["strategy"], tuple(note for note in notes if note)
-    return RunTrace(strategy, source.task, source.seed, strategy, about, arrays, _scores(folder), told, stopped, arms)
+class RunReader:
+    """The run in a folder, read as often as one likes: what was read is kept, and only new lines are read."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._begin({})
+
+    def read(self, source: RecordFolder) -> RunTrace:
+        """The run as it is now, one of the experiment `source`. Raises RecordError where it has no round."""
+        known = self._about
+        try:
+            return self._read(source)
+        except RecordError:
+            self._begin({})
+            if not known:
+                raise
+        return self._read(source)  # all of it: it may have been begun anew meanwhile
+
+    def _begin(self, about: Mapping[str, Any]) -> None:
+        self._about, self._arrays, self._replay, self._score = about, dict[str, np.ndarray](), None, []
+        self._rounds, self._evals = (LineTail(self._folder / f"{name}.jsonl") for name in ("rounds", "evals"))
+
+    def _read(self, source: RecordFolder) -> RunTrace:
+        folder = self._folder
+        if folder.is_symlink() or not (folder / "run.json").exists():
+            raise RecordError(f"no such run: {folder} has no run.json of its own")
+        about = check_run(read_json(folder / "run.json"), folder / "run.json")
+        if about != self._about:
+            self._begin(about)
+        arms, arrays = self._grown()
+        strategy, stopped = about["strategy"], why_stopped(folder)
+        alone = "only one round is recorded" if len(arrays["round"]) == 1 else ""
+        end = _end(folder, about, int(arrays["round"][-1]), stopped)
+        notes = (end, _half_written(self._rounds.path), _not_finite(arrays["reward"]), alone)
+        told, score = tuple(note for note in notes if note), self._scores()
+        return RunTrace(strategy, source.task, source.seed, strategy, about, arrays, score, told, stopped, arms)
+
+    def _grown(self) -> tuple[Arms, Arrays]:
+        """The run's arms and its arrays, with the rounds that came since; beliefs go on from the last round."""
+        before, rows = self._rounds.read()
+        if not before and not rows:
+            raise RecordError(f"{self._about['strategy']}: no round is recorded yet in {self._rounds.path}")
+        try:
+            arms = arms_of(self._about)
+            if rows:
+                new = _of_rows(rows, arms)
+                self._arrays = _joined(self._arrays, new) if before else new
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise RecordError(f"{self._rounds.path} must hold the same numbers in every round: {error!r}") from None
+        if len(arms.modules) > LATTICE_MODULES:
+            return arms, self._arrays
+        if not self._replay or not before:
+            policy, parameters = self._about.get("policy", ""), self._about.get("parameters", {})
+            self._replay = PosteriorReplay(policy, parameters, arms.count)
+        first = len(self._arrays["round"]) - len(rows)
+        arm = self._arrays["arm"].astype(np.int64)  # NO_ARM is none of the arms: what is rebuilt ends there
+        belief = self._replay.learn(arm[first:], self._arrays["reward"][first:])
+        return arms, self._arrays | _beliefs(belief, self._arrays)
+
+    def _scores(self) -> tuple[tuple[int, float], ...]:
+        """(round, score on the dev split), as far as they are recorded."""
+        before, lines = self._evals.read()
+        rows = [check_whole(row, "evals", self._evals.path) for row in lines]
+        shown = [row for row in rows if (row["split"], row["metric"]) == ("dev", "score") and row["value"] is not None]
+        new = [(row["round"], float(row["value"])) for row in shown if "round" in row]
+        self._score = [*self._score, *new] if before else new
+        return tuple(self._score)
+
+
+def read_track(source: RecordFolder, folder: Path) -> RunTrace:
+    """The run in a folder of an experiment. Raises RecordError where it has no round."""
+    return RunReader(folder).read(source)
+
+
+def _joined(before: Arrays, new: Arrays) -> dict[str, np.ndarray]:
+    """Arrays of more rounds; those with a row after the last round lose it to the next one."""
+    rounds = len(before["round"])
+    return {name: np.concatenate([before[name][:rounds], array]) for name, array in new.items() if name in before}
+
+
+def _of_rows(rows: Sequence[Mapping[str, Any]], arms: Arms) -> dict[str, np.ndarray]:
+    listed = len(arms.modules) <= LATTICE_MODULES
+    return _columns(rows, arms) | (_vectors(rows, arms.count) if listed else _by_module(rows, arms.modules))
 
 
 def _columns(rows: Sequence[Mapping[str, Any]], of: Arms) -> dict[str, np.ndarray]:
@@ -193,15 +255,12 @@ def _by_module(rows: Sequence[Mapping[str, Any]], modules: Sequence[str]) -> dic
     return found
 
 
-def _beliefs(about: Mapping[str, Any], arrays: Arrays, arms: int) -> dict[str, np.ndarray]:
+def _beliefs(belief: Posterior | None, arrays: Arrays) -> dict[str, np.ndarray]:
     """Mean and deviation (T + 1, K) that the policy held of every arm: rebuilt, for records keep no deviation.
 
     Nothing is returned for a strategy without a posterior, or where what is rebuilt is not what was recorded (another
     version of the policy).
     """
-    policy, parameters = about.get("policy", ""), about.get("parameters", {})
-    arm = arrays["arm"].astype(np.int64)  # NO_ARM is none of the arms: what is rebuilt ends there
-    belief = replay_posterior(policy, parameters, arm, arrays["reward"], arms)
     if belief is None:
         return {}
     known = np.isfinite(belief.mean)
@@ -210,14 +269,7 @@ def _beliefs(about: Mapping[str, Any], arrays: Arrays, arms: int) -> dict[str, n
     return {"mean": arrays.get("mean", belief.mean), "deviation": belief.deviation}
 
 
-def _scores(folder: Path) -> tuple[tuple[int, float], ...]:
-    path = folder / "evals.jsonl"
-    rows = [check_whole(row, "evals", path) for row in read_lines(path)]
-    shown = [row for row in rows if (row["split"], row["metric"]) == ("dev", "score") and row["value"] is not None]
-    return tuple((row["round"], float(row["value"])) for row in shown if "round" in row)
-
-
-def _end(folder: Path, about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], stopped: str) -> str:
+def _end(folder: Path, about: Mapping[str, Any], last: int, stopped: str) -> str:
     """Why the record ends before its time, if it does."""
     if stopped:
         return f"its numbers went wrong and it stopped in {stopped}"
@@ -225,7 +277,7 @@ def _end(folder: Path, about: Mapping[str, Any], rows: Sequence[Mapping[str, Any
         return ""
     total = _rounds(_config(about))
     of = f"of {total} " if total else ""
-    return f"still training, or stopped: {rows[-1]['round']} {of}rounds are recorded so far"
+    return f"still training, or stopped: {last} {of}rounds are recorded so far"
 
 
 def _rounds(config: Mapping[str, Any]) -> int:
@@ -244,33 +296,3 @@ def _half_written(path: Path) -> str:
 def _not_finite(reward: np.ndarray) -> str:
     count = int((~np.isfinite(reward)).sum())
     return f"{count} of {len(reward)} rewards are not finite numbers: gaps" if count else ""
-
-
-def fit(found: Sequence[RunTrace], wanted: Sequence[int], limit_bytes: int) -> list[RunTrace]:
-    """As many tracks as fit in `limit_bytes`, those numbered in `wanted` always; if these are too large, fewer rounds.
-
-    What is left out is said in the notes of what stays.
-    """
-    sizes = [packed_bytes(track) for track in found]
-    kept, room = set(wanted), limit_bytes - sum(sizes[number] for number in wanted)
-    for number, size in enumerate(sizes):
-        if number not in kept and size <= room:
-            kept, room = kept | {number}, room - size
-    every = int(np.ceil(sum(sizes[number] for number in kept) / limit_bytes))
-    return [_thinned(found[number], every) if every > 1 else found[number] for number in sorted(kept)]
-
-
-def packed_bytes(track: RunTrace) -> int:
-    """Size of a track in the browser: four bytes a number, one for arms and flags."""
-    return sum(array.size * (1 if array.dtype == np.uint8 else 4) for array in track.arrays.values())
-
-
-def _thinned(track: RunTrace, every: int) -> RunTrace:
-    rounds = track.rounds
-    rows = np.unique([*range(0, rounds, every), rounds - 1])
-    arrays = {
-        name: array[rows] if len(array) == rounds else array[[*rows, rounds]] for name, array in track.arrays.items()
-    }
-    ordinal = {2: "2nd", 3: "3rd"}.get(every, f"{every}th")
-    note = f"every {ordinal} of {rounds:,} rounds is in this page; the notebook shows all of them"
-    return replace(track, arrays=arrays, notes=(*track.notes, note))

@@ -4,10 +4,12 @@
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import numpy as np
 import traitlets
 
 from optima_lab.bandits.arms import COCA
@@ -17,7 +19,7 @@ from optima_lab.experiments.experiment import RecordFolder
 from optima_lab.experiments.looking import runs_folder
 from optima_lab.files import expand
 from optima_lab.widgets import assets as widgets
-from optima_lab.widgets.recording import RunTrace, fit, places, tracks
+from optima_lab.widgets.recording import RunTrace, places, tracks
 
 NOTHING = -1  # in place of a run's number: show no second run
 LIMIT_BYTES = 1_350_000  # of arrays in a page: a third more as text, and the script stays below PAGE_BYTES
@@ -145,3 +147,33 @@ def _facts(track: RunTrace) -> Mapping[str, Any]:
         "notes": list(track.notes),
         "stopped": track.stopped,
     }
+
+
+def fit(found: Sequence[RunTrace], wanted: Sequence[int], limit_bytes: int) -> list[RunTrace]:
+    """As many tracks as fit in `limit_bytes`, those numbered in `wanted` always; if these are too large, fewer rounds.
+
+    What is left out is said in the notes of what stays.
+    """
+    sizes = [packed_bytes(track) for track in found]
+    kept, room = set(wanted), limit_bytes - sum(sizes[number] for number in wanted)
+    for number, size in enumerate(sizes):
+        if number not in kept and size <= room:
+            kept, room = kept | {number}, room - size
+    every = int(np.ceil(sum(sizes[number] for number in kept) / limit_bytes))
+    return [_thinned(found[number], every) if every > 1 else found[number] for number in sorted(kept)]
+
+
+def packed_bytes(track: RunTrace) -> int:
+    """Size of a track in the browser: four bytes a number, one for arms and flags."""
+    return sum(array.size * (1 if array.dtype == np.uint8 else 4) for array in track.arrays.values())
+
+
+def _thinned(track: RunTrace, every: int) -> RunTrace:
+    rounds = track.rounds
+    rows = np.unique([*range(0, rounds, every), rounds - 1])
+    arrays = {
+        name: array[rows] if len(array) == rounds else array[[*rows, rounds]] for name, array in track.arrays.items()
+    }
+    ordinal = {2: "2nd", 3: "3rd"}.get(every, f"{every}th")
+    note = f"every {ordinal} of {rounds:,} rounds is in this page; the notebook shows all of them"
+    return replace(track, arrays=arrays, notes=(*track.notes, note))

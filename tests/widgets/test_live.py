@@ -1,6 +1,7 @@
 """The live view: it grows with the records, in a `with` and beside another process, and costs little."""
 
 import json
+import math
 import os
 import threading
 import time
@@ -27,6 +28,14 @@ def rounds(view: Live, name: str = "OPTIMA") -> int:
     return next(part["shape"][0] for part in view.about["layout"] if part["name"] == f"{number}.arm")
 
 
+def shown(view: Live, number: int) -> tuple[Any, dict[str, bytes]]:
+    """What the page has of a run: facts, and every array's bytes."""
+    own = [part for part in view.about["layout"] if part["name"].startswith(f"{number}.")]
+    sizes = {"f4": 4, "u4": 4, "u1": 1}
+    cut = {p["name"]: (p["offset"], math.prod(p["shape"]) * sizes[p["kind"]]) for p in own}
+    return view.about["tracks"][number], {name: view.data[at : at + size] for name, (at, size) in cut.items()}
+
+
 def grow(folder: Path, rows: list[dict[str, Any]]) -> None:
     with (folder / "rounds.jsonl").open("a") as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows))
@@ -41,18 +50,26 @@ def until(true: Callable[[], object]) -> None:
     raise AssertionError("nothing was seen")
 
 
-def test_a_tail_reads_what_read_lines_reads(tmp_path: Path) -> None:
+def test_a_tail_reads_what_read_lines_reads_and_each_line_once(tmp_path: Path) -> None:
     folder = played.write(tmp_path, "OPTIMA") / "optima"
     path, rows = folder / "rounds.jsonl", played.lines(folder)
     text, tail = path.read_text(), LineTail(path)
+    known: list[played.Row] = []
     for size in (0, 10, len(text) // 3, len(text) // 3 + 1, len(text) // 2, len(text)):
         path.write_text(text[:size])
-        assert tail.read() == read_lines(path) or size == 10  # one half line: nothing yet
-    assert tail.read() == rows
+        before, new = tail.read()
+        assert before == len(known)
+        known += new
+        assert known == read_lines(path)
+    assert known == rows
     path.write_text(text[: len(text) // 2])
-    assert tail.read() == read_lines(path), "begun anew"
-    (tmp_path / "nothing").mkdir()
-    assert LineTail(tmp_path / "nothing" / "rounds.jsonl").read() == []
+    assert tail.read() == (0, read_lines(path)), "begun anew"
+    path.write_text(text.replace("reward", "REWARD"))
+    assert tail.read() == (0, read_lines(path)), "begun anew, and longer already"
+    path.unlink()
+    assert tail.read() == (0, [])
+    path.write_text(text)
+    assert tail.read() == (0, rows)
 
 
 def test_it_waits_then_grows(tmp_path: Path) -> None:
@@ -67,6 +84,24 @@ def test_it_waits_then_grows(tmp_path: Path) -> None:
     grow(folder / "optima", every[5:9])
     assert view.refresh() and rounds(view) == 9
     assert "still training" in view.about["tracks"][view.left]["notes"][0]
+
+
+def test_what_the_page_gets_is_what_a_new_view_would_give(tmp_path: Path) -> None:
+    names = ("OPTIMA", "OPTIMA calibrated", "Random", "Img")
+    folder = played.write(tmp_path, *names, rounds=20, done=False)
+    waiting = {run: played.lines(run) for run in folder.iterdir()}
+    for run, rows in waiting.items():
+        played.rewrite(run, rows[:9])
+    view = Live(tmp_path)
+    for number in range(9, 20):
+        for run, rows in waiting.items():
+            grow(run, rows[number : number + 1])
+        if number == 14:
+            view.left, view.right = (view.names.index(name) for name in ("Img", "OPTIMA calibrated"))
+        assert view.refresh()
+        new = Live(tmp_path, *(view.names[each].partition(" (")[0] for each in (view.left, view.right)))
+        for each in ("left", "right"):
+            assert shown(view, getattr(view, each)) == shown(new, getattr(new, each))
 
 
 def test_what_a_person_chose_stays(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from optima_lab.bandits.arms import LABELS
 from optima_lab.errors import RecordError
 from optima_lab.experiments.records import write_json
-from optima_lab.widgets.recording import NO_ARM, RunTrace, fit, packed_bytes, places, tracks
+from optima_lab.widgets.recording import NO_ARM, RunTrace, places, tracks
+from optima_lab.widgets.replay import fit, packed_bytes
 
 
 def opened(runs: Path) -> dict[str, RunTrace]:

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./load.mjs";
 
-const { shuffled, startGame, simulate, ownRuns } = load(["canvas.js", "bandits.js", "panels.js", "playground.js"], ["shuffled", "startGame", "simulate", "ownRuns"]);
+const names = ["shuffled", "startGame", "simulate", "ownRuns", "recordedSettings", "departures"];
+const { shuffled, startGame, simulate, ownRuns, recordedSettings, departures } = load(["canvas.js", "bandits.js", "panels.js", "playground.js"], names);
 const quantiles = Float32Array.from([0.5, 2]);
 const about = { streams: { world: 0, random: 1 }, policies: { random: { title: "random" } } };
 const settings = {
@@ -51,4 +52,25 @@ test("a policy that Python alone knows is drawn where Python has played it, and 
   assert.deepEqual(shown({ ...asked, policies: ["random", "Mine"] }), ["random", "Mine"]);
   assert.deepEqual(shown({ ...asked, gap: 0.05 }), ["random"]);
   assert.deepEqual(startGame(asked, 20, about, quantiles).runs.map(({ name }) => name), ["random"]);
+});
+
+test("a departure is a round in which a known arm had a larger mean than the one pulled, unless that was new", () => {
+  const found = departures([0, 1, 0, 2, 1, 1, 0], [0.5, 0.25, 0.25, 0.125, 0.75, 0.25, 0], 3);
+  // means before: round 3: 0.5, 0.25; round 4: arm 2 is new; rounds 5 to 7: 0.375, then 0.25, 0.5 and 0.41666…
+  assert.deepEqual(found.map(({ t, arm, best }) => [t, arm, best]), [[4, 1, 0], [6, 0, 1]]);
+  assert.deepEqual([found[0].mean, found[0].top], [0.25, 0.375]);
+  assert.deepEqual(departures([], [], 3), []);
+});
+
+test("on recorded rewards a pull brings the record's number, and everybody's sum is of the same table", () => {
+  const table = Float32Array.from([0.5, 0.25, 0.125, 0, 1, 0.75, 0.25, 0.5, 0.125, 2, 0.25, 0.5]); // 4 rounds, 3 arms
+  const asked = { ...recordedSettings(settings, { decay: 0.98, initial_plays: 2 }, table, 3), policies: ["random"] };
+  const game = startGame(asked, 4, about, new Float32Array(32768).fill(1), [2, 0, 1]);
+  assert.deepEqual([0, 1, 2, 0].map((arm) => game.pull(arm)), [0.125, 0, 0.5, 0.5]);
+  const sums = Object.fromEntries(game.sums().map(({ title, value }) => [title, value]));
+  assert.equal(sums.you, 1.125);
+  assert.equal(sums.LWD, 0.125 + 0.75 + 0.125 + 0.5);
+  assert.equal(sums.random, [...game.runs[0].arms].filter((_, i) => i % 2 === 0).reduce((sum, arm, t) => sum + table[t * 3 + arm], 0));
+  assert.deepEqual(game.range, [0, 2]);
+  assert.equal(game.world.initial_plays, 0); // half of four rounds is less than one play of each arm
 });
