@@ -17,7 +17,7 @@ from optima_lab.display import called, in_order, task_title, tasks_in_order
 from optima_lab.errors import RecordError
 from optima_lab.experiments.experiment import RecordFolder
 from optima_lab.experiments.records import read_json, read_lines, told_apart, why_stopped
-from optima_lab.experiments.schema import arms_of, check_run, check_whole
+from optima_lab.experiments.schema import arms_of, check_run, check_whole, strategy_of
 from optima_lab.widgets.assets import LATTICE_MODULES
 
 NO_ARM = 255  # in the array of arms: nothing was distilled layer by layer
@@ -139,7 +139,7 @@ def read_track(source: RecordFolder, folder: Path, lines: ReadLines = read_lines
     stopped = why_stopped(folder)
     alone = "only one round is recorded" if len(rows) == 1 else ""
     notes = (_end(folder, about, rows, stopped), _half_written(path), _not_finite(arrays["reward"]), alone)
-    strategy, told = about["strategy"], tuple(note for note in notes if note)
+    strategy, told = strategy_of(about), tuple(note for note in notes if note)
     return RunTrace(strategy, source.task, source.seed, strategy, about, arrays, _scores(folder), told, stopped, arms)
 
 
