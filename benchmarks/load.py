@@ -19,6 +19,7 @@ from optima_lab.bandits.arms import LABELS
 from optima_lab.config import Config
 from optima_lab.config.parameters import flat
 from optima_lab.data.datasets import locate
+from optima_lab.display import name_of
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.experiments import records
 from optima_lab.experiments.ids import experiment_id
@@ -38,7 +39,7 @@ def write(runs: Path, count: int) -> None:
         config = preset("vqa", "laptop", seed=seed)
         folder = runs / "vqa" / experiment_id(config, locate(config, runs).fingerprint)
         for strategy in parse_strategies(STRATEGIES, config):
-            _write_run(folder / strategy.id, strategy.name, config)
+            _write_run(folder / strategy.id, name_of(strategy.text), config)
         known = {"counts": {"train": 9, "dev": 3, "test": 3}, "teacher": {"score_test": 90.0}}
         records.write_json(folder / "experiment.json", {"config": flat(config), **known})
 

@@ -62,7 +62,7 @@ from IPython.display import clear_output, display
 from optima_lab.widgets.recording import places, tracks
 from pathlib import Path
 
-track = next(track for track in tracks(places(Path({folder!r})))[0] if track.name == "OPTIMA")
+track = next(track for track in tracks(places(Path({folder!r})))[0] if track.strategy == "optima")
 slider, output = IntSlider(0, 0, track.rounds - 1), Output()
 
 def draw(change):

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks._laptop import ARMS, ENDLESS, LWD, Setting, in_turns, laptop, line, milliseconds, options, ratios
-from optima_lab.bandits.arms import LABELS, parse_arm
+from optima_lab.bandits.arms import parse_arm
 from optima_lab.coca.forward import walk
 from optima_lab.config.parameters import override
 from optima_lab.distill.optim import apply
@@ -101,16 +101,16 @@ def over_a_run(took: dict[str, list[float]], runs: Path) -> None:
     experiments = open_experiments(runs) if runs.is_dir() else []
     rounds = read_rounds(experiments) if experiments else None
     lwd = took[f"ours {LWD}"]
-    cost = {label: ratios(took[f"ours {label.lower()}"], lwd) for label in LABELS}
-    even = [sum(cost[label][n] for label in LABELS) / len(LABELS) for n in range(len(lwd))]
+    cost = {arm: ratios(took[f"ours {arm}"], lwd) for arm in ARMS}
+    even = [sum(cost[arm][n] for arm in ARMS) / len(ARMS) for n in range(len(lwd))]
     line("(b) random's average step / LWD's", even, 0.92)
     if rounds is None:
         print(f"    OPTIMA's: no records in {runs} (train some with `make figures`)")
         return
-    chosen = rounds[rounds["strategy"] == "OPTIMA"]
+    chosen = rounds[rounds["strategy"] == "optima"]
     for task, arms in chosen.groupby("task")["arm"]:
         share = arms.value_counts(normalize=True)
-        average = [sum(share[label] * cost[label][n] for label in share.index) for n in range(len(lwd))]
+        average = [sum(share[arm] * cost[arm][n] for arm in share.index) for n in range(len(lwd))]
         line(f"(b) OPTIMA's average step / LWD's, arms as recorded: {task}", average, 0.92)
 
 

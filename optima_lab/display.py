@@ -1,49 +1,56 @@
 """How strategies, arms, policies and tasks are called, coloured and ordered, the same in every figure, table and page.
 
-Keys are what records hold: a strategy's name in run.json, an arm's label, a policy's and a task's key. What readers see
-is looked up here and is never a key.
+Keys are what one writes at a shell: a strategy's text ('optima:reward=kl'), an arm's ('img+txt'), a policy's and a
+task's name. What readers see is looked up here and is never a key.
 """
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from re import split
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
 from optima_lab.config import TASKS
 
 DAGGER = "†"  # after the name of a strategy whose student was stopped
 INK, FAINT = "#1a1a1a", "#5f5f5f"  # text and lines; small print
-YOU = "You"  # a person among strategies
+YOU = "you"  # a person among strategies
 OTHER = "#444444"  # strategies that have no colour of their own
 
 
 @dataclass(frozen=True)
 class Look:
-    """What something is called and how it is drawn; `label` '' is the key itself, `colour` as '#rrggbb'."""
+    """How something is drawn, and what it is called: `name` in a word ('' is the key itself), `label` in a legend.
+
+    `label` '' is the name; `colour` as '#rrggbb'.
+    """
 
     colour: str = OTHER
     dash: str = "-"
     hatch: str = ""
     marker: str = "o"
     label: str = ""
+    name: str = ""
 
 
 # By strategy, in the order of every figure and table. Any two of the arms, OPTIMA and Random stay at least 20 CIELAB
 # units apart under simulated deuteranopia, protanopia and tritanopia; an arm's marker repeats what its colour says.
 STRATEGIES: Mapping[str, Look] = {
-    "None": Look("#dddddd", "--", "xx", label="no distillation"),
-    "KL only": Look("#b8b8b8", "-.", "...", label="KL only (logits)"),
-    "DIDE": Look("#b8b8b8", ":", "++", label="DIDE (cross-modal attention)"),
-    "Img": Look("#006bff", marker="o"),
-    "Txt": Look("#ff9c00", marker="s"),
-    "Multi": Look("#2a7b41", marker="^"),
-    "Img+Txt": Look("#661100", marker="D"),
-    "Img+Multi": Look("#56b4e9", marker="v"),
-    "Txt+Multi": Look("#90549f", marker="P"),
-    "Img+Txt+Multi": Look("#332288", marker="X", label="Img+Txt+Multi (LWD)"),
-    "Random": Look("#7a7a7a", ":"),
-    "OPTIMA": Look("#d55e00"),
-    "OPTIMA simple mean": Look("#d55e00", ":", "\\\\\\"),  # the same sampler: told apart by hatch and dashes
-    "OPTIMA calibrated": Look("#d55e00", "--", "///"),
+    "none": Look("#dddddd", "--", "xx", label="no distillation", name="None"),
+    "kl": Look("#b8b8b8", "-.", "...", label="KL only (logits)", name="KL only"),
+    "dide": Look("#b8b8b8", ":", "++", label="DIDE (cross-modal attention)", name="DIDE"),
+    "img": Look("#006bff", marker="o", name="Img"),
+    "txt": Look("#ff9c00", marker="s", name="Txt"),
+    "multi": Look("#2a7b41", marker="^", name="Multi"),
+    "img+txt": Look("#661100", marker="D", name="Img+Txt"),
+    "img+multi": Look("#56b4e9", marker="v", name="Img+Multi"),
+    "txt+multi": Look("#90549f", marker="P", name="Txt+Multi"),
+    "img+txt+multi": Look("#332288", marker="X", label="Img+Txt+Multi (LWD)", name="Img+Txt+Multi"),
+    "random": Look("#7a7a7a", ":", name="Random"),
+    # The same sampler: told apart by hatch and dashes.
+    "optima": Look("#d55e00", name="OPTIMA"),
+    "optima_mean": Look("#d55e00", ":", "\\\\\\", name="OPTIMA simple mean"),
+    "optima_calibrated": Look("#d55e00", "--", "///", name="OPTIMA calibrated"),
+    YOU: Look(name="You"),
 }
 TEACHER = Look("#000000", "-.", label="teacher")
 # By policy, for figures of simulated bandits: a hue for its family, a dash within it.
@@ -81,7 +88,7 @@ SPARE = tuple(
 
 
 def base(strategy: str) -> str:
-    """'OPTIMA' of 'OPTIMA [decay=0.5]': a strategy without what tells its runs apart."""
+    """'optima' of 'optima [decay=0.5]': a strategy without what tells its runs apart."""
     return strategy.partition(" [")[0]
 
 
@@ -95,14 +102,14 @@ def colour(strategy: str) -> str:
     return look(strategy).colour
 
 
-def arm_colour(arm: int) -> str:
-    """The colour of an arm by its number; the first seven are those of the paper's arms everywhere."""
-    return arm_look("", arm).colour
+def arm_look(number: int) -> Look:
+    """How an arm is drawn by its number; the first seven are the paper's arms everywhere."""
+    return look(KEYS[number % len(KEYS)])
 
 
-def arm_look(arm: str, number: int) -> Look:
-    """How an arm is drawn: by its label where it is one of the paper's, else by its number."""
-    return look(arm if arm in LABELS else LABELS[number % len(LABELS)])
+def arm_colour(number: int) -> str:
+    """The colour of an arm by its number as '#rrggbb'."""
+    return arm_look(number).colour
 
 
 def policy_look(name: str, position: int = 0) -> Look:
@@ -110,16 +117,30 @@ def policy_look(name: str, position: int = 0) -> Look:
     return POLICIES.get(name, SPARE[position % len(SPARE)])
 
 
+def name_of(strategy: str) -> str:
+    """What a strategy or an arm is called in a word: 'OPTIMA (reward=kl) [steps=9]' of 'optima:reward=kl [steps=9]'."""
+    key, *own = split(r":(?=\w+=)", base(strategy))
+    return (look(key).name or key) + (f" ({', '.join(own)})" if own else "") + strategy[len(base(strategy)) :]
+
+
+def key_of(name: str) -> str:
+    """'optima:reward=kl' of 'OPTIMA (reward=kl)': `name_of` undone, for records that hold no key."""
+    word, _, own = name.partition(" (")
+    key = next((key for key, known in STRATEGIES.items() if known.name == word), word)
+    return ":".join([key, *split(r", (?=\w+=)", own.removesuffix(")"))]) if own else key
+
+
 def called(strategy: str, stopped: Container[str] = ()) -> str:
     """What a strategy is called in figures and tables; those in `stopped` carry a dagger, explained below them."""
-    name = base(strategy)
-    return (look(name).label or name) + strategy[len(name) :] + (f" {DAGGER}" if strategy in stopped else "")
+    label = look(strategy).label
+    name = label + strategy[len(base(strategy)) :] if label else name_of(strategy)
+    return name + (f" {DAGGER}" if strategy in stopped else "")
 
 
 def in_order(strategies: Iterable[str]) -> list[str]:
     """Strategies in the order of every figure and table; unknown ones come last, by name."""
     known = {name: number for number, name in enumerate(STRATEGIES)}
-    return sorted(set(strategies), key=lambda name: (known.get(base(name), len(known)), name))
+    return sorted(set(strategies), key=lambda key: (known.get(base(key), len(known)), name_of(key)))
 
 
 def task_title(task: str) -> str:

@@ -286,14 +286,14 @@ def _frames(folder: Path, _: Mutator) -> None:
     rounds, evals = statistics.recorded(rounds), statistics.recorded(evals)
     scores = statistics.final_scores(evals)
     statistics.over_seeds(scores)
-    statistics.missing(evals, scores, ["Img", "OPTIMA"])
+    statistics.missing(evals, scores, ["img", "optima"])
     statistics.stopped(rounds)
     statistics.differences(scores)
     statistics.teacher_score([each.summary for each in experiments])
     statistics.curves(evals, "kl")
-    statistics.means(rounds, "OPTIMA")
-    statistics.initial_rounds(rounds, "OPTIMA")
-    statistics.frequency(rounds, "OPTIMA")
+    statistics.means(rounds, "optima")
+    statistics.initial_rounds(rounds, "optima")
+    statistics.frequency(rounds, "optima")
     correlation.mean_against_score(rounds, evals)
 
 

@@ -7,12 +7,12 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
 from optima_lab.config import TASKS
 from optima_lab.report.claims.evidence import Recorded
 from optima_lab.report.claims.pooling import TASK_STREAMS
 
-NAMES = ("None", "KL only", "DIDE", *LABELS, "Random", "OPTIMA", "OPTIMA calibrated", "OPTIMA simple mean")
+NAMES = ("none", "kl", "dide", *KEYS, "random", "optima", "optima_calibrated", "optima_mean")
 DECAYS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 OWN: tuple[dict, ...] = (
     {"reward": "kl"},
@@ -44,22 +44,22 @@ def runs(
             known = {"task": task, "experiment": f"{task}-s{seed}", "seed": seed, "done": True, "steps": 400}
             known |= {"record_version": TASK_STREAMS}
             for name in NAMES:
-                policy = {"OPTIMA": "optima", "OPTIMA simple mean": "optima_mean"}.get(name, "")
+                policy = {"optima": "optima", "optima_mean": "optima_mean"}.get(name, "")
                 score = 70 + gain.get(name, 0) + scatter * _noise(task, seed, name)
-                arm = name if name in LABELS else ""
+                arm = name if name in KEYS else ""
                 rows.append(
                     known | USUAL | {"strategy": name, "arm": arm, "policy": policy, "score_test": score, "own": {}}
                 )
             for own in OWN:
                 (setting, value), *_ = own.items()
                 score = 70 + gain.get(f"{setting}={value}", 0) + scatter * _noise(task, seed, setting, value)
-                about = {"strategy": f"a name ({value})", "arm": "", "policy": "optima", "score_test": score}
+                about = {"strategy": f"optima:{setting}={value}", "arm": "", "policy": "optima", "score_test": score}
                 rows.append(known | USUAL | about | own | {"own": own})
     return pd.DataFrame(rows)
 
 
 def rounds(
-    favourite: str = "Img+Txt+Multi", seeds: int = 3, tasks: tuple[str, ...] = tuple(TASKS), length: int = 84
+    favourite: str = "img+txt+multi", seeds: int = 3, tasks: tuple[str, ...] = tuple(TASKS), length: int = 84
 ) -> pd.DataFrame:
     """Rounds of OPTIMA that plays `favourite` in two of three; means are 0.05, the favourite's falls from 0.2."""
     rows = []
@@ -67,12 +67,12 @@ def rounds(
         for seed in range(seeds):
             for number in range(1, length + 1):
                 initial = number <= 14
-                turn = LABELS[(number + seed) % 7]
+                turn = KEYS[(number + seed) % 7]
                 mean = np.full(7, 0.05)
-                mean[LABELS.index(favourite)] = 0.2 - 0.1 * number / length
+                mean[KEYS.index(favourite)] = 0.2 - 0.1 * number / length
                 arm = turn if initial or number % 3 == 0 else favourite
                 rows.append(
-                    {"task": task, "experiment": f"{task}-s{seed}", "seed": seed, "strategy": "OPTIMA", "arm": arm}
+                    {"task": task, "experiment": f"{task}-s{seed}", "seed": seed, "strategy": "optima", "arm": arm}
                     | {"round": number, "step": 4 * number, "initial": initial}
                     | {"mean_after": mean, "plays_after": np.ones(7)}
                 )
@@ -80,7 +80,7 @@ def rounds(
 
 
 def evals(
-    loss: Mapping[str, float], seeds: int = 3, tasks: tuple[str, ...] = tuple(TASKS), better: str = "Img+Txt+Multi"
+    loss: Mapping[str, float], seeds: int = 3, tasks: tuple[str, ...] = tuple(TASKS), better: str = "img+txt+multi"
 ) -> pd.DataFrame:
     """Evaluations on dev: a loss at the end for strategies, and scores of fixed arms of which `better` is ahead."""
     rows = []
@@ -94,7 +94,7 @@ def evals(
                         known | {"strategy": name, "step": step, "metric": metric, "value": value + noise + 3 / step}
                         for metric in ("prediction_loss", "kl")
                     ]
-                for arm in LABELS:
+                for arm in KEYS:
                     score = 60 + 10 * (arm == better) + 0.1 * _noise(task, seed, arm, step)
                     rows.append(known | {"strategy": arm, "step": step, "metric": "score", "value": score})
     return pd.DataFrame(rows)
@@ -107,4 +107,4 @@ def recorded(gain: Mapping[str, float], seeds: int = 3, **others: pd.DataFrame) 
 
 @cache
 def _usual(seeds: int) -> Recorded:
-    return Recorded(runs({}, seeds), rounds(seeds=seeds), evals({"OPTIMA": 1.0, "Img+Txt+Multi": 1.0}, seeds))
+    return Recorded(runs({}, seeds), rounds(seeds=seeds), evals({"optima": 1.0, "img+txt+multi": 1.0}, seeds))

@@ -11,6 +11,7 @@ from optima_lab.bandits.policies import make_policy
 from optima_lab.config import Config
 from optima_lab.config.parameters import flat
 from optima_lab.data.datasets import locate
+from optima_lab.display import name_of
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.experiments import records
 from optima_lab.experiments.ids import experiment_id
@@ -107,8 +108,8 @@ def finish(runs: Path, config: Config, *names: str, rounds: int = 40) -> Path:
     """An experiment that `optima_lab.run` finds finished: strategies by the names that it is asked for."""
     folder = runs / config.task / experiment_id(config, locate(config, runs).fingerprint)
     for strategy in parse_strategies(names, config):
-        written = write(runs / "parts", strategy.name, rounds=rounds)
-        (written / strategy.name.lower().replace(" ", "_")).rename(_made(folder) / strategy.id)
+        written = write(runs / "parts", name_of(strategy.text), rounds=rounds)
+        (written / name_of(strategy.text).lower().replace(" ", "_")).rename(_made(folder) / strategy.id)
     records.write_json(folder / "experiment.json", {"config": flat(config)})
     return folder
 

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS, LABELS
 from optima_lab.config import Config
 from optima_lab.config.parameters import flat
+from optima_lab.display import name_of
 from optima_lab.experiments import records
 from optima_lab.presets import preset
 
-ALL = ("None", "KL only", *LABELS, "Random", "OPTIMA", "OPTIMA calibrated")
+ALL = ("none", "kl", *KEYS, "random", "optima", "optima_calibrated")
 ROUNDS, ROUND_STEPS, INITIAL = 40, 5, 14  # 14: T0 = 2 plays of 7 arms
-FOLDERS = {name: name.lower().replace("+", "-").replace(" ", "_") for name in ALL}
-GAIN = dict(zip(("None", "KL only", *LABELS), (5, 9, 18, 7, 30, 33, 38, 31, 40), strict=True))
+GAIN = dict(zip(("none", "kl", *KEYS), (5, 9, 18, 7, 30, 33, 38, 31, 40), strict=True))
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ def _write_lines(path: Path, rows: Sequence[dict]) -> None:
 def _rounds(strategy: str, generator: np.random.Generator) -> list[dict]:
     mean, plays = np.zeros(7), np.zeros(7)
     order = generator.permutation(np.repeat(np.arange(7), 2))
-    samples = strategy.startswith("OPTIMA")
+    samples = strategy.startswith("optima")
     rows = []
     for number in range(1, ROUNDS + 1):
         draws = mean + generator.normal(size=7) / np.sqrt(plays + 1) * (0.05 if "calibrated" in strategy else 1)
         initial = samples and number <= INITIAL
         arm = order[number - 1] if initial else int(draws.argmax()) if samples else int(generator.integers(7))
-        arm = LABELS.index(strategy) if strategy in LABELS else arm
-        reward = float(0.002 * GAIN[LABELS[arm]] * np.exp(-number / 60) + 0.004 * generator.random())
+        arm = KEYS.index(strategy) if strategy in KEYS else arm
+        reward = float(0.002 * GAIN[KEYS[arm]] * np.exp(-number / 60) + 0.004 * generator.random())
         before, count = mean.copy(), plays.copy()
         plays[arm] += 1
         mean[arm] = mean[arm] + (reward - mean[arm]) / plays[arm] if initial else 0.9 * mean[arm] + 0.1 * reward
@@ -88,14 +88,14 @@ def _rounds(strategy: str, generator: np.random.Generator) -> list[dict]:
             | {f"ratio_{name}": reward for name in ("kl", "hidden", "attention")}
             | {f"probe_{name}": float(np.exp(-number / 30)) for name in ("train", "kl", "hidden", "attention")}
         )
-    if strategy in ("None", "KL only"):
+    if strategy in ("none", "kl"):
         rows = [row | {"arm": None} for row in rows]
     return rows
 
 
 def _sampler(strategy: str) -> dict:
     """What run.json says of the sampler that `_rounds` plays."""
-    policy = {"OPTIMA": "optima", "OPTIMA calibrated": "optima_calibrated"}.get(strategy)
+    policy = {"optima": "optima", "optima_calibrated": "optima_calibrated"}.get(strategy)
     return {"policy": policy, "parameters": {"decay": 0.9, "initial_plays": 2}} if policy else {}
 
 
@@ -103,7 +103,7 @@ def _evals(strategy: str, seed: int) -> list[dict]:
     rows = []
     for step in range(25, ROUNDS * ROUND_STEPS + 1, 25):
         place = {"step": step, "round": step // ROUND_STEPS}
-        loss = 1.5 * np.exp(-step / 90) + (0.2 if strategy == "OPTIMA" else 0.25)
+        loss = 1.5 * np.exp(-step / 90) + (0.2 if strategy == "optima" else 0.25)
         rows.append(place | {"split": "dev", "metric": "score", "value": score_at(strategy, step, seed) + 1})
         rows.append(place | {"split": "dev", "metric": "prediction_loss", "value": loss})
         rows.append(place | {"split": "dev", "metric": "kl", "value": loss / 2})
@@ -121,18 +121,18 @@ def _experiment(runs: Path, task: str, seed: int, strategies: Sequence[str]) -> 
         "seconds": {"teacher": 12.0, "distil": 30.0},
     }
     for strategy in strategies:
-        place = folder / FOLDERS[strategy]
+        place = folder / strategy
         place.mkdir(parents=True)
         evals = _evals(strategy, seed)
         _write_lines(place / "rounds.jsonl", _rounds(strategy, generator))
         _write_lines(place / "evals.jsonl", evals)
-        (place / "run.json").write_text(
-            json.dumps({"strategy": strategy, "arm": strategy if strategy in LABELS else ""} | _sampler(strategy))
-        )
+        name = name_of(strategy)
+        about = {"strategy": name, "text": strategy, "arm": name if name in LABELS else ""}
+        (place / "run.json").write_text(json.dumps(about | _sampler(strategy)))
         (place / "done.json").write_text(json.dumps({"steps": ROUNDS * ROUND_STEPS}))
     config = preset(task, "smoke", seed=seed)
     (folder / "experiment.json").write_text(json.dumps({"config": flat(config), **summary}))
-    only = tuple(FOLDERS[strategy] for strategy in strategies)
+    only = tuple(strategies)
     return FakeExperiment(task, seed, folder.name, folder, only, config, summary)
 
 

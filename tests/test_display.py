@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from optima_lab import display
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
 from optima_lab.bandits.policies import POLICIES
 from optima_lab.display import colour, in_order
 
@@ -33,35 +33,35 @@ def cielab(colour: str, vision: str) -> np.ndarray:
 
 @pytest.mark.parametrize("vision", VISION)
 def test_colours_of_arms_stay_apart_for_colour_blind_readers(vision: str) -> None:
-    for one, other in combinations([*LABELS, "OPTIMA", "Random"], 2):
+    for one, other in combinations([*KEYS, "optima", "random"], 2):
         distance = np.linalg.norm(cielab(colour(one), vision) - cielab(colour(other), vision))
         assert distance > 20, (one, other, distance)
 
 
 def test_what_shares_a_colour_differs_in_hatch_and_dashes() -> None:
-    assert display.look("OPTIMA calibrated").hatch and not display.look("OPTIMA").hatch
+    assert display.look("optima_calibrated").hatch and not display.look("optima").hatch
     for looks in (display.STRATEGIES, display.POLICIES):
         drawn = [(look.colour, look.dash, look.hatch, look.marker) for look in looks.values()]
         assert len(set(drawn)) == len(drawn)
-    assert len({display.look(arm).marker for arm in LABELS}) == len(LABELS)
+    assert len({display.look(arm).marker for arm in KEYS}) == len(KEYS)
 
 
 def test_every_policy_has_a_look_and_a_name_of_its_own() -> None:
     assert set(display.POLICIES) == set(POLICIES)
     labels = [look.label for look in display.POLICIES.values()]
     assert all(labels) and len(set(labels)) == len(labels)
-    assert display.POLICIES["optima"].colour == colour("OPTIMA") and display.arm_colour(0) == colour(LABELS[0])
+    assert display.POLICIES["optima"].colour == colour("optima") and display.arm_colour(0) == colour(KEYS[0])
     assert display.policy_look("γ = 0.9", 0) != display.policy_look("γ = 0.5", 1)
     assert display.arm_colour(7) == display.arm_colour(0)
 
 
 def test_names_are_looked_up_and_what_is_unknown_keeps_its_own() -> None:
-    assert display.called("Img+Txt+Multi", ()) == "Img+Txt+Multi (LWD)" and display.called("new") == "new"
-    assert display.called("None", {"None": "why"}) == "no distillation †"
+    assert display.called("img+txt+multi", ()) == "Img+Txt+Multi (LWD)" and display.called("new") == "new"
+    assert display.called("none", {"none": "why"}) == "no distillation †"
     assert display.task_title("coco") == "COCO Caption" and display.task_title("mine") == "mine"
     assert display.task_metric("coco") == "CIDEr × 100" and display.task_metric("mine") == "score (%)"
     assert display.tasks_in_order(["mine", "coco", "vqa", "a"]) == ["vqa", "coco", "a", "mine"]
 
 
 def test_order_puts_unknown_strategies_last() -> None:
-    assert in_order(["new", "OPTIMA", "Txt", "None", "OPTIMA"]) == ["None", "Txt", "OPTIMA", "new"]
+    assert in_order(["new", "optima", "txt", "none", "optima"]) == ["none", "txt", "optima", "new"]

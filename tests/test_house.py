@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from optima_lab.bandits.arms import COCA
+from optima_lab.display import STRATEGIES
+
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "optima_lab"
 MODULES = sorted(LIBRARY.rglob("*.py"))
@@ -93,6 +96,17 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         frozenset(other for other in far[name] if name in far.get(other, ())) for name in edges if name in far[name]
     }
     assert not circles, [sorted(circle) for circle in circles]
+
+
+def test_what_strategies_are_called_is_no_key() -> None:
+    """They are looked up by their texts; names stand in display.py, the short ones of modules in arms.py."""
+    names = {look.name for key, look in STRATEGIES.items() if look.name != key}
+    found = []
+    for path in [path for path in MODULES if path.name != "display.py"]:
+        known = names - {*COCA.shorts} if path.name == "arms.py" else names
+        texts = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        found += [f"{module_name(path)}:{node.lineno}: {node.value!r}" for node in texts if node.value in known]
+    assert not found, "a key must be the strategy's text ('optima'); display.name_of is for readers"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)

@@ -137,5 +137,6 @@ def smaller_arms(modules: int) -> np.ndarray:
 
 COCA = Arms(("image", "text", "decoder"), ("Img", "Txt", "Multi"))  # the paper's modules: the only place they stand
 MODULES, ARMS, LABELS, label, parse_arm = COCA.modules, COCA.sets, COCA.labels, COCA.label, COCA.parse
+KEYS = tuple(name.lower() for name in LABELS)  # arms as strategies and frames write them; labels are for readers
 SHORT = dict(zip(COCA.modules, COCA.shorts, strict=True))
 LWD = ARMS[-1]  # layerwise distillation: the arm of all modules

@@ -42,6 +42,7 @@ class PosteriorReplay:
                 break
             self._sampler.learn(self._state, np.array([arm[number]], np.int64), np.array([reward[number]], np.float64))
             belief = self._sampler.posterior(self._state)
+            assert belief is not None  # as at the start
             mean[number], deviation[number] = belief.mean[0], belief.deviation[0]
         new = Posterior(mean, deviation)
         self._belief = Posterior(*(np.concatenate(parts) for parts in zip(self._belief, new, strict=True)))

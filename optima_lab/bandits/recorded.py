@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
 from optima_lab.bandits.environments import Clipped, World, from_table
 from optima_lab.bandits.policies.base import require
 from optima_lab.errors import ConfigError
@@ -59,24 +59,24 @@ def moving_average(curves: np.ndarray, rounds: int) -> np.ndarray:
     return (sums[:, last] - sums[:, first]) / (last - first)
 
 
-def fixed_arm_rewards(rounds: Any, task: str = "", labels: Sequence[str] = LABELS) -> np.ndarray:
+def fixed_arm_rewards(rounds: Any, task: str = "", arms: Sequence[str] = KEYS) -> np.ndarray:
     """Rewards (experiments, K, T) of the fixed-arm runs in a frame of rounds.
 
     rounds: columns task, experiment, strategy, round, reward. T is the shortest run's length. Experiments that lack a
-    fixed-arm run of some arm are left out. task: "" if there is only one. labels: of the K arms, `Arms.labels`.
+    fixed-arm run of some arm are left out. task: "" if there is only one. arms: the K strategies that always play one.
     Raises ConfigError if there are several tasks to choose from, or no experiment has all arms.
     """
     tasks = sorted(set(rounds["task"]))
     require(task in tasks or (not task and len(tasks) == 1), f"task must be one of {', '.join(tasks)}, got {task!r}")
     rounds = rounds[rounds["task"] == (task or tasks[0])]
-    mixed = sorted({name for name in rounds["strategy"] if name.partition(" [")[0] in labels} - set(labels))
+    mixed = sorted({name for name in rounds["strategy"] if name.partition(" [")[0] in arms} - set(arms))
     require(not mixed, f"rewards must be of one configuration, got {', '.join(mixed)}: choose by `changes`")
     series = {key: run.sort_values("round")["reward"] for key, run in rounds.groupby(["experiment", "strategy"])}
     names = sorted({experiment for experiment, _ in series})
-    missing = {name: [label for label in labels if (name, label) not in series] for name in names}
+    missing = {name: [arm for arm in arms if (name, arm) not in series] for name in names}
     whole = [name for name in names if not missing[name]]
     if not whole:
         gaps = "; ".join(f"{name} lacks {', '.join(absent)}" for name, absent in missing.items())
         raise ConfigError(f"a replay needs an experiment with a fixed-arm run of every arm, got none: {gaps}")
-    length = min(len(series[name, label]) for name in whole for label in labels)
-    return np.array([[np.asarray(series[name, label], float)[:length] for label in labels] for name in whole])
+    length = min(len(series[name, arm]) for name in whole for arm in arms)
+    return np.array([[np.asarray(series[name, arm], float)[:length] for arm in arms] for name in whole])

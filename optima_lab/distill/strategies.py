@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.random import default_rng
 
-from optima_lab.bandits.arms import ARMS, LABELS, parse_arm
+from optima_lab.bandits.arms import ARMS, KEYS, label, parse_arm
 from optima_lab.bandits.policies import POLICIES, Policy, make_policy
 from optima_lab.bandits.policies.baselines import Oracle
 from optima_lab.config import Config
@@ -24,15 +24,6 @@ from optima_lab.distill.own import Loss, Own, own_code, own_parameters, short_na
 from optima_lab.distill.rewards import RewardFunction
 from optima_lab.errors import ConfigError, nearest
 
-NAMES = {
-    "none": "None",
-    "kl": "KL only",
-    "dide": "DIDE",
-    "random": "Random",
-    "optima": "OPTIMA",
-    "optima_calibrated": "OPTIMA calibrated",
-    "optima_mean": "OPTIMA simple mean",
-}
 OWN = (
     *("round_steps", "attention", "decoder_attention", "alpha_kl", "alpha_hidden", "alpha_attention"),
     *("kl_temperature", "task_weight", "full_rounds", "unchosen_weight", "module_cost"),
@@ -70,7 +61,7 @@ class Adaptive:
 BASELINES = {
     "none": Fixed("", {"alpha_kl": 0.0}),
     "kl": Fixed("", {"alpha_kl": 1.0}),
-    "dide": Fixed("Multi", {"decoder_attention": "cross", "alpha_kl": 1.0, "alpha_hidden": 0.0}),
+    "dide": Fixed(label(frozenset({"decoder"})), {"decoder_attention": "cross", "alpha_kl": 1.0, "alpha_hidden": 0.0}),
 }
 
 
@@ -79,11 +70,10 @@ class Strategy:
     """How one student of a population is taught, everything settled.
 
     `arm` is a label for a fixed arm; `policy` names a bandit policy; neither: nothing is matched layer by layer.
-    `changes` are the fields of the configuration that this student has in its own way; `text` says all of it. What is a
-    user's own code is in `own`; then `policy` and `reward` are its names.
+    `changes` are the fields of the configuration that this student has in its own way; `text` says all of it and is
+    what it is known by. What is a user's own code is in `own`; then `policy` and `reward` are its names.
     """
 
-    name: str
     text: str
     arm: str = ""
     policy: str = ""
@@ -122,7 +112,7 @@ class Strategy:
 
 def default_strategies() -> tuple[str, ...]:
     """The main figures' population: no distillation, every fixed arm, random, OPTIMA and its calibrated variant."""
-    return ("none", *(label.lower() for label in LABELS), "random", "optima", "optima_calibrated")
+    return ("none", *KEYS, "random", "optima", "optima_calibrated")
 
 
 Spec = str | Fixed | Adaptive | Policy | Strategy
@@ -173,8 +163,9 @@ def parse_strategy(given: Spec, config: Config, usual: Given | None = None) -> S
     key = next((key for key, baseline in BASELINES.items() if baseline == replace(spec, losses=())), "")
     if key:
         own = own_code(None, "all", spec.losses)
-        name, text = _all_said(NAMES[key], key, _of_losses(spec.losses))
-        return Strategy(name, text, arm=BASELINES[key].arm, changes=dict(spec.changes), own=own)
+        return Strategy(
+            _written(key, _of_losses(spec.losses)), arm=BASELINES[key].arm, changes=dict(spec.changes), own=own
+        )
     spec = replace(spec, losses=spec.losses or usual.losses)
     own = override(config, spec.changes).distillation
     known = config.distillation
@@ -184,9 +175,9 @@ def parse_strategy(given: Spec, config: Config, usual: Given | None = None) -> S
         raise ConfigError(f"a strategy's changes must be of {', '.join(OWN)}, got {unknown[0]!r}")
     if isinstance(spec, Adaptive):
         return _adaptive(replace(spec, reward=spec.reward or usual.reward), changes, config)
-    arm = next(label for label in LABELS if parse_arm(label) == parse_arm(spec.arm))
-    name, text = _all_said(arm, arm.lower(), changes | _of_losses(spec.losses))
-    return Strategy(name, text, arm, changes=changes, own=own_code(None, "all", spec.losses))
+    arm = label(parse_arm(spec.arm))
+    text = _written(arm.lower(), changes | _of_losses(spec.losses))
+    return Strategy(text, arm, changes=changes, own=own_code(None, "all", spec.losses))
 
 
 def _adaptive(spec: Adaptive, changes: dict[str, Value], config: Config) -> Strategy:
@@ -205,22 +196,12 @@ def _adaptive(spec: Adaptive, changes: dict[str, Value], config: Config) -> Stra
     reward = spec.reward if isinstance(spec.reward, str) else short_name(spec.reward)
     special = {name: value for name, value in parameters.items() if usual.get(name) != value}
     special |= {"reward": reward} if reward != "all" else {}
-    name, text = _all_said(NAMES.get(key, key), key, special | changes | _of_losses(spec.losses))
-    return Strategy(name, text, "", key, parameters, reward, changes, own)
+    text = _written(key, special | changes | _of_losses(spec.losses))
+    return Strategy(text, "", key, parameters, reward, changes, own)
 
 
 def _of_losses(losses: Sequence[Loss]) -> dict[str, Value]:
     return {"losses": "+".join(map(short_name, losses))} if losses else {}
-
-
-def _all_said(name: str, key: str, special: Changes) -> tuple[str, str]:
-    """A strategy's name for readers and its text: with whatever is special about it."""
-    return _named(name, special), _written(key, special)
-
-
-def _named(name: str, special: Changes) -> str:
-    shown = ", ".join(f"{key}={value}" for key, value in special.items())
-    return f"{name} ({shown})" if shown else name
 
 
 def _written(key: str, special: Changes) -> str:
@@ -266,7 +247,7 @@ def _inherited(key: str, config: Config) -> dict[str, Any]:
 def _policy(key: str, given: Mapping[str, str], config: Config) -> Policy:
     policies = [name for name in POLICIES if name != "oracle"]  # outside a simulation nobody knows the true means
     if key not in policies:
-        valid = [*BASELINES, *(label.lower() for label in LABELS), *policies]
+        valid = [*BASELINES, *KEYS, *policies]
         raise ConfigError(f"unknown strategy {key!r}{nearest(key, valid)}")
     kinds: dict[str, Any] = {f.name: f.type for f in fields(POLICIES[key])}
     parameters = _inherited(key, config)

@@ -72,7 +72,7 @@ class Contest:
     ) -> None:
         self.config = config = _sized(make_preset(task, preset, seed=seed, **changes), rounds)
         parameters = {"initial_plays": 0, "scale": 1.0}
-        mine = Strategy(YOU, "you", policy=MeanThompson.name, parameters=parameters)
+        mine = Strategy(YOU, policy=MeanThompson.name, parameters=parameters)
         strategies = (mine, *parse_strategies(beside, config))
         where = runs_folder(runs)
         announce(where, [(config, len(strategies))], runs)
@@ -89,7 +89,7 @@ class Contest:
             places = [(self.folder / strategy.id, run_about(config, strategy)) for strategy in strategies]
             self._writers = [files.enter_context(Writer(*place)) for place in places]
             self._close = finalize(self, files.pop_all().close)  # a contest may be left at any time
-        self.names = [strategy.name for strategy in strategies]
+        self.names = [strategy.text for strategy in strategies]
         self.rounds: list[list[dict[str, Any]]] = [[] for _ in strategies]
         self.left = config.rounds  # to come
         self.scores: dict[str, float] = {}

@@ -14,6 +14,7 @@ from optima_lab.config import Config
 from optima_lab.config.parameters import flat
 from optima_lab.data.datasets import TaskData, locate
 from optima_lab.data.synthetic.write import write_world
+from optima_lab.display import name_of
 from optima_lab.distill import parallel
 from optima_lab.distill.checkpoint import Checkpointer, Pupils, kept_students
 from optima_lab.distill.parallel import device
@@ -253,7 +254,7 @@ def run_about(config: Config, strategy: Strategy) -> dict[str, Any]:
     """What run.json says of a strategy's run."""
     own = strategy.configure(config)
     about = {
-        "strategy": strategy.name,
+        "strategy": name_of(strategy.text),
         "code": code_fingerprint(),
         **{k: getattr(strategy, k) for k in ("text", "arm", "policy", "parameters", "reward")},
     }

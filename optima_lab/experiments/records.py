@@ -18,7 +18,7 @@ from optima_lab.errors import RecordError
 from optima_lab.experiments import variants
 from optima_lab.experiments.code_fingerprint import code_fingerprint
 from optima_lab.experiments.experiment import RecordFolder
-from optima_lab.experiments.schema import VECTORS, check_ended, check_line, check_run, check_whole
+from optima_lab.experiments.schema import VECTORS, check_ended, check_line, check_run, check_whole, strategy_of
 from optima_lab.files import expand, json_text, write_text
 
 LINES = ("steps", "rounds", "evals")
@@ -165,7 +165,8 @@ class LineTail:
 def read_rounds(experiments: Sequence[RecordFolder]) -> pd.DataFrame:
     """One row a round; `draws`, `mean_*` and `plays_*` are arrays with a number for each arm, or None.
 
-    `policy` and `parameters` are the run's own, the same in all of its rows: what its posteriors are rebuilt from;
+    `arm` is written as strategies are, 'img+txt'; arms of a user's own modules are as those are named. `policy` and
+    `parameters` are the run's own, the same in all of its rows: what its posteriors are rebuilt from;
     `modules`, too: None where they are CoCa's.
     """
     return _frame(experiments, "rounds", ("policy", "parameters", "modules"))
@@ -201,7 +202,8 @@ def read_runs(experiments: Sequence[RecordFolder]) -> pd.DataFrame:
         done = (folder / "done.json").exists()
         made = {"done": done, "record_version": about.get("record_version", 0)}
         made |= {"parameters": dict(about.get("parameters") or {})}
-        rows.append({**known, "arm": about.get("arm", ""), **scores, "steps": steps, **made, **_settings(about, whole)})
+        arm = {"arm": about.get("arm", ""), **_arm(about, about)}
+        rows.append({**known, **arm, **scores, "steps": steps, **made, **_settings(about, whole)})
     columns = ["task", "experiment", "seed", "strategy", "arm", "score_test", "score_dev", "steps", "done", "stopped"]
     return pd.DataFrame(rows, columns=[*columns, "record_version", "policy", "reward", *SETTINGS, "own", "parameters"])
 
@@ -239,17 +241,17 @@ def _begun(each: RecordFolder) -> Iterable[tuple[Path, Mapping[str, Any]]]:
 
 
 def told_apart(runs: Sequence[tuple[RecordFolder, Mapping[str, Any]]]) -> list[str]:
-    """A name for each run, of its experiment and its run.json: its strategy, and whatever but the seed tells it apart.
+    """A key for each run, of its experiment and its run.json: its strategy, and whatever but the seed tells it apart.
 
-    Runs of one name may be averaged over seeds; two of one seed and task never share a name.
+    Runs of one key may be averaged over seeds; two of one seed and task never share one.
     """
     folders = list({each.folder: (each, about) for each, about in reversed(runs)}.values())
     told = variants.of_experiments([_asked(each, about) for each, about in folders])
     by_folder = {each.folder: facts for (each, _), facts in zip(folders, told, strict=True)}
-    known = [(each.task, about["strategy"], repr(by_folder[each.folder])) for each, about in runs]
+    known = [(each.task, strategy_of(about), repr(by_folder[each.folder])) for each, about in runs]
     own = variants.of_runs([(key, variants.settings(about)) for key, (_, about) in zip(known, runs, strict=True)])
     return [
-        variants.written(about["strategy"], {**facts, **by_folder[each.folder]})
+        variants.written(strategy_of(about), {**facts, **by_folder[each.folder]})
         for (each, about), facts in zip(runs, own, strict=True)
     ]
 
@@ -278,7 +280,7 @@ def why_stopped(folder: Path) -> str:
 
 def _frame(experiments: Sequence[RecordFolder], name: str, of_run: Sequence[str] = ()) -> pd.DataFrame:
     rows = [
-        {**known, **record, **known, **{key: about.get(key) for key in of_run}}
+        {**known, **record, **_arm(record, about), **known, **{key: about.get(key) for key in of_run}}
         # known first and last: a record decides neither order nor who it belongs to
         for known, folder, about in _folders(experiments)
         for record in _lines(folder, name)
@@ -288,6 +290,11 @@ def _frame(experiments: Sequence[RecordFolder], name: str, of_run: Sequence[str]
         arrays = [None if _is_missing(value) else np.array(value, dtype=float) for value in frame[column]]
         frame[column] = pd.Series(arrays, index=frame.index, dtype=object)
     return frame
+
+
+def _arm(record: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, str]:
+    """A record's arm as strategies write it; modules of a user's own keep their names."""
+    return {"arm": record["arm"].lower()} if record.get("arm") and about.get("modules") is None else {}
 
 
 def _lines(folder: Path, name: str) -> list[Mapping[str, Any]]:

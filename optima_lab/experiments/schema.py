@@ -6,6 +6,7 @@ from typing import Any
 
 from optima_lab.bandits.arms import COCA, Arms
 from optima_lab.config import Config
+from optima_lab.display import key_of
 from optima_lab.errors import ConfigError, RecordError, one_line
 from optima_lab.experiments.ids import config_of
 
@@ -69,7 +70,7 @@ def check_run(about: Any, path: Path) -> Mapping[str, Any]:
     """The content of a run.json. Raises RecordError where it names no strategy or a part is of the wrong kind."""
     if not isinstance(about, dict) or not isinstance(about.get("strategy"), str) or not _name(about["strategy"]):
         raise RecordError(f"{path} must hold a strategy's name, got {_short(about)}")
-    for key in ("code", "arm", "policy"):
+    for key in ("text", "code", "arm", "policy"):
         if not _name(about.get(key)):
             raise RecordError(f"{path}: {key} must be a short text, got {_short(about[key])}")
     if not _count(about.get("record_version", 0)):
@@ -126,6 +127,11 @@ def recorded_config(path: Path, summary: Mapping[str, Any]) -> Config:
 def _short(value: Any, most: int = 60) -> str:
     text = ascii(value) if not isinstance(value, int) or abs(value) <= _MOST else "a huge number"
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def strategy_of(about: Mapping[str, Any]) -> str:
+    """The key of a run's strategy: its text, or in a run.json without one what its name says."""
+    return about.get("text") or key_of(about["strategy"])
 
 
 def arms_of(about: Mapping[str, Any]) -> Arms:

@@ -1,7 +1,7 @@
 """What tells runs apart that bear the same name: nothing is averaged that differs in anything but the seed.
 
 Whatever differs among the experiments of a task, and among the runs of one strategy, is written after a strategy's
-name: 'OPTIMA [decay=0.5, steps=640]'. Runs that differ in the seed alone share a name; others never do.
+name: 'optima [decay=0.5, steps=640]'. Runs that differ in the seed alone share a name; others never do.
 """
 
 from collections import defaultdict
@@ -110,7 +110,7 @@ def settings(about: Facts) -> Facts:
 
 
 def written(strategy: str, facts: Facts) -> str:
-    """'OPTIMA [decay=0.5]'; the name alone where nothing is to be told apart."""
+    """'optima [decay=0.5]'; the name alone where nothing is to be told apart."""
     shown = ", ".join(f"{name}={_short(value)}" for name, value in facts.items())
     return f"{strategy} [{shown}]" if shown else strategy
 

@@ -17,7 +17,7 @@ from optima_lab.bandits.arms import COCA, Arms
 from optima_lab.bandits.policies.base import LISTED_ARMS
 from optima_lab.display import called, task_title
 from optima_lab.errors import ConfigError, nearest, one_line
-from optima_lab.experiments.schema import arms_of
+from optima_lab.experiments.schema import arms_of, strategy_of
 from optima_lab.source import function_name
 
 MOMENTS = ("start", "round", "evaluation", "end")
@@ -38,7 +38,7 @@ class WatchedRun:
         """'VQA laptop seed 0: OPTIMA (decay=0.5)'."""
         config = self.about.get("config", {})
         where = f"{task_title(str(config.get('task', '')))} {config.get('preset', '')} seed {config.get('seed', '')}"
-        return f"{where}: {called(self.about['strategy'])}"
+        return f"{where}: {called(strategy_of(self.about))}"
 
     @property
     def id(self) -> str:

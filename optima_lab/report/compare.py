@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from optima_lab.config.parameters import flat
-from optima_lab.display import base, called, in_order, task_title
+from optima_lab.display import base, called, in_order, name_of, task_title
 from optima_lab.errors import ConfigError
 from optima_lab.experiments import records
 from optima_lab.experiments.experiment import Experiment
@@ -51,7 +51,7 @@ class Comparison:
 def compare(a: Experiments, b: Experiments, strategies: tuple[str, str] | None = None) -> Comparison:
     """What differs between two questions, and what it does: scores on the test split, paired by task, seed, strategy.
 
-    `strategies` compares one strategy of `a` with one of `b`, ("Img+Txt+Multi", "OPTIMA"), else each with itself.
+    `strategies` compares one strategy of `a` with one of `b`, ("img+txt+multi", "optima"), else each with itself.
     Raises ConfigError where a side has two runs of one strategy and seed: such a side is no one question.
     """
     sides = [[a] if isinstance(a, Experiment) else list(a), [b] if isinstance(b, Experiment) else list(b)]
@@ -64,7 +64,7 @@ def compare(a: Experiments, b: Experiments, strategies: tuple[str, str] | None =
     joined = found[0].merge(found[1], on=keys, how="outer", suffixes=("_a", "_b"))
     whole = joined[joined[["score_test_a", "score_test_b"]].notna().all(axis=1)]
     left = joined.drop(whole.index)
-    unpaired = [f"{row.strategy} ({row.task}, seed {row.seed})" for row in left.itertuples(index=False)]
+    unpaired = [f"{name_of(str(row.strategy))} ({row.task}, seed {row.seed})" for row in left.itertuples(index=False)]
     return Comparison(_parameters(*found), _paired(whole), tuple(unpaired))
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
 from optima_lab.display import base
 from optima_lab.report import statistics
 from optima_lab.report.statistics import REPLICATE, Frame
@@ -36,14 +36,14 @@ class Correlation:
         return len(self.pairs)
 
 
-def mean_against_score(rounds: Frame, evals: Frame, strategy: str = "OPTIMA") -> Correlation:
+def mean_against_score(rounds: Frame, evals: Frame, strategy: str = "optima") -> Correlation:
     """Fig. 5 right: μ_k of `strategy` against the score of the student that always distils arm k, at the same step.
 
     Scores are of the test split where it was evaluated during training, else of the dev split. The first T0·K rounds
     are left out: μ_k is no posterior mean yet.
     """
     fixed = evals["strategy"].map(base)
-    scores = evals.assign(strategy=fixed)[(evals["metric"] == "score") & fixed.isin(LABELS)]
+    scores = evals.assign(strategy=fixed)[(evals["metric"] == "score") & fixed.isin(KEYS)]
     split = "test" if scores.loc[scores["split"] == "test", "step"].nunique() > 1 else "dev"
     scores = scores.loc[scores["split"] == split, [*REPLICATE, "step", "strategy", "value"]]
     scores = scores.rename(columns={"strategy": "arm", "value": "score"})

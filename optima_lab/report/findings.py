@@ -10,7 +10,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from optima_lab.bandits.arms import LWD, label
 from optima_lab.display import base, called, task_metric, task_title
 from optima_lab.errors import RecordError
 from optima_lab.experiments import records
@@ -20,7 +19,7 @@ from optima_lab.report.claims.evidence import Recorded
 from optima_lab.report.claims.significance import FAILS, HOLDS, together
 from optima_lab.report.claims.verdicts import details
 from optima_lab.report.figures.style import provenance
-from optima_lab.report.statistics import Frame
+from optima_lab.report.statistics import FULL, Frame
 
 FILE = "findings.json"
 NAMES = {claim.name: claim for claim in CLAIMS}
@@ -121,7 +120,7 @@ def found(table: Frame, task: str) -> str:
     teacher = known.loc[known["kind"] == "teacher", "mean"]
     parts = [f"the teacher reaches {teacher.iloc[0]:.1f}"] if len(teacher) else []
     parts += [f"students reach {scores[worst]:.1f} ({called(worst)}) to {scores[best]:.1f} ({called(best)})"]
-    compared = [name for name in scores if base(name) in ("OPTIMA", "Random", label(LWD)) and name not in (worst, best)]
+    compared = [name for name in scores if base(name) in ("optima", "random", FULL) and name not in (worst, best)]
     parts += [", ".join(f"{called(name)} {scores[name]:.1f}" for name in compared)] if compared else []
     of = "one seed" if seeds == 1 else f"means of {seeds} seeds"
     return f"{task_title(task)}, {task_metric(task)}: {'; '.join(parts)} ({of})."

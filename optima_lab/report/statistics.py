@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optima_lab.bandits.arms import LABELS, Arms
+from optima_lab.bandits.arms import KEYS, Arms
 from optima_lab.display import DAGGER, base, called, in_order, task_metric, task_title
 from optima_lab.errors import ConfigError
 
 Frame = pd.DataFrame
 
 REPLICATE = ["experiment", "seed"]
+FULL = KEYS[-1]  # layerwise distillation (LWD): the arm of all modules
 
 
 def half_width(deviation: float, n: int) -> float:
@@ -62,9 +63,9 @@ def recorded(frame: Frame) -> Frame:
 
 
 def named(expected: Sequence[str], frame: Frame) -> list[str]:
-    """The strategies of `frame` that these names stand for, each where it has variants ('OPTIMA [decay=0.5]') by them.
+    """The strategies of `frame` that these stand for, each where it has variants ('optima [decay=0.5]') by them.
 
-    A name that is not recorded stays as it is.
+    One that is not recorded stays as it is.
     """
     recorded = in_order(frame["strategy"])
     found = {name: [each for each in recorded if base(each) == name] for name in expected}
@@ -77,8 +78,8 @@ def samplers(rounds: Frame, *columns: str) -> list[str]:
     OPTIMA where nothing does. Random arms have draws and no means.
     """
     wanted = [name for name in columns or ("draws", "mean_after") if name in rounds.columns]
-    shown = rounds[wanted].map(is_vector, length=len(arm_labels(rounds))).any(axis=1)
-    return in_order(rounds.loc[shown.astype(bool), "strategy"]) or ["OPTIMA"]
+    shown = rounds[wanted].map(is_vector, length=len(arm_keys(rounds))).any(axis=1)
+    return in_order(rounds.loc[shown.astype(bool), "strategy"]) or ["optima"]
 
 
 def task_of(frame: Frame) -> str:
@@ -178,7 +179,7 @@ def stopped(frame: Frame, among: Sequence[str] | None = None) -> dict[str, str]:
     return {name: f"{DAGGER} {called(name)} stopped in {lines[name]}" for name in in_order(lines.index)}
 
 
-def differences(scores: Frame, against: str = "Img+Txt+Multi") -> Frame:
+def differences(scores: Frame, against: str = FULL) -> Frame:
     """Every run's score minus that of `against` in the same experiment, so that seeds are paired."""
     bases = scores["strategy"].map(base) == against
     known = scores[bases].set_index("experiment")["value"]
@@ -212,28 +213,28 @@ def curves(evals: Frame, quantity: str, split: str = "dev") -> Frame:
 
 def means(rounds: Frame, strategy: str) -> Frame:
     """Posterior means μ_k after every round: experiment, seed, round, step, initial, arm, mean (NaN before a play)."""
-    labels = arm_labels(rounds)
-    chosen = rounds[(rounds["strategy"] == strategy) & rounds["mean_after"].map(lambda it: is_vector(it, len(labels)))]
+    arms = arm_keys(rounds)
+    chosen = rounds[(rounds["strategy"] == strategy) & rounds["mean_after"].map(lambda it: is_vector(it, len(arms)))]
     if chosen.empty:
         return pd.DataFrame(columns=[*REPLICATE, "round", "step", "initial", "arm", "mean"])
     wide = np.stack([np.asarray(row, float) for row in chosen["mean_after"]])
-    ones = np.ones(len(labels))
-    plays = [np.asarray(row, float) if is_vector(row, len(labels)) else ones for row in chosen["plays_after"]]
+    ones = np.ones(len(arms))
+    plays = [np.asarray(row, float) if is_vector(row, len(arms)) else ones for row in chosen["plays_after"]]
     wide = np.where(np.stack(plays) > 0, wide, np.nan)
-    long = chosen.loc[chosen.index.repeat(len(labels)), [*REPLICATE, "round", "step", "initial"]].reset_index(drop=True)
-    return long.assign(arm=np.tile(labels, len(chosen)), mean=wide.ravel())
+    long = chosen.loc[chosen.index.repeat(len(arms)), [*REPLICATE, "round", "step", "initial"]].reset_index(drop=True)
+    return long.assign(arm=np.tile(arms, len(chosen)), mean=wide.ravel())
 
 
-def arm_labels(rounds: Frame) -> tuple[str, ...]:
-    """The labels of a frame's arms: of the modules that its runs name, the first of them, else the paper's seven.
+def arm_keys(rounds: Frame) -> tuple[str, ...]:
+    """A frame's arms as it writes them: of the modules that its runs name, the first of them, else the paper's seven.
 
     Raises ConfigError where they are too many to list.
     """
     named = [each for each in rounds["modules"] if isinstance(each, list)] if "modules" in rounds.columns else []
-    return Arms(tuple(named[0])).labels if named else LABELS
+    return Arms(tuple(named[0])).labels if named else KEYS
 
 
-def is_vector(value: Any, length: int = len(LABELS)) -> bool:
+def is_vector(value: Any, length: int = len(KEYS)) -> bool:
     """Whether a cell holds one number for each arm (null where a strategy draws nothing)."""
     return value is not None and np.shape(value) == (length,)
 
@@ -249,14 +250,14 @@ def frequency(rounds: Frame, strategy: str, windows: int = 20) -> tuple[np.ndarr
 
     Windows are of equal length, at least K rounds; shares of a window add up to 1 over arms; all seeds together.
     """
-    labels = arm_labels(rounds)
-    chosen = rounds[(rounds["strategy"] == strategy) & rounds["arm"].isin(labels)]
+    arms = arm_keys(rounds)
+    chosen = rounds[(rounds["strategy"] == strategy) & rounds["arm"].isin(arms)]
     last = int(chosen["round"].max()) if len(chosen) else 0
-    edges = np.round(np.linspace(0, last, max(1, min(windows, last // len(labels))) + 1)).astype(int)
+    edges = np.round(np.linspace(0, last, max(1, min(windows, last // len(arms))) + 1)).astype(int)
     if last == 0:
-        return np.zeros((len(labels), 0)), np.zeros(1)
+        return np.zeros((len(arms), 0)), np.zeros(1)
     counts = np.stack(
-        [np.histogram(chosen.loc[chosen["arm"] == arm, "round"], bins=edges + 0.5)[0] for arm in labels]
+        [np.histogram(chosen.loc[chosen["arm"] == arm, "round"], bins=edges + 0.5)[0] for arm in arms]
     ).astype(float)
     plays = counts.sum(axis=0)
     return np.divide(counts, plays, out=np.full_like(counts, np.nan), where=plays > 0), edges + 0.5

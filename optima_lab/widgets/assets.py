@@ -65,8 +65,8 @@ def arms(of: Arms = COCA) -> list[dict[str, Any]]:
             if len(arm) == c > 2
             else short.label(arm),
             "brief": _all(c) if of == COCA and len(arm) == c else of.label(arm) if of == COCA else tiny.label(arm),
-            "colour": arm_look(of.label(arm), number).colour,
-            "marker": arm_look(of.label(arm), number).marker,
+            "colour": arm_look(number).colour,
+            "marker": arm_look(number).marker,
             "modules": [of.modules.index(module) for module in of.modules if module in arm],
         }
         for number, arm in enumerate(sets)

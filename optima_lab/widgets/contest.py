@@ -25,7 +25,7 @@ class BeTheBandit(ipywidgets.VBox):
 
     def __init__(self, contest: "Contest") -> None:
         self.contest = contest
-        self.view = Live(contest.folder, YOU, "OPTIMA")
+        self.view = Live(contest.folder, YOU, "optima")
         self.said = ipywidgets.HTML()
         self.buttons = [_button(label, arm_colour(number)) for number, label in enumerate(LABELS)]
         self.buttons.append(_button(CLOCK))

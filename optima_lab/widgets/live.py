@@ -33,7 +33,7 @@ class Live(Replay):
     runs: a folder of runs, or of one task's or one experiment.  left, right: strategies, as in `replay`.
     """
 
-    def __init__(self, runs: str | Path = "runs", left: str = "OPTIMA", right: str = "Random") -> None:
+    def __init__(self, runs: str | Path = "runs", left: str = "optima", right: str = "random") -> None:
         self._runs, self._wanted = runs_folder(runs), (left, right)
         self._readers: dict[Path, RunReader] = {}
         self._known: dict[Path, RunTrace] = {}
@@ -131,7 +131,7 @@ class Live(Replay):
             self._ended.wait(max(LEAST_SECONDS, (thread_time() - begun) / SHARE))
 
 
-def live(runs: str | Path = "runs", left: str = "OPTIMA", right: str = "Random") -> Live:
+def live(runs: str | Path = "runs", left: str = "optima", right: str = "random") -> Live:
     """The replay that grows: `with live("runs"): run(…)` around a training, or `live("runs").follow()` of another's.
 
     Interrupting the cell ends both; what is recorded stays, and the same cell goes on with it.

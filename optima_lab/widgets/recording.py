@@ -18,7 +18,7 @@ from optima_lab.display import called, in_order, task_title, tasks_in_order
 from optima_lab.errors import RecordError
 from optima_lab.experiments.experiment import RecordFolder
 from optima_lab.experiments.records import LineTail, read_json, told_apart, why_stopped
-from optima_lab.experiments.schema import arms_of, check_run, check_whole
+from optima_lab.experiments.schema import arms_of, check_run, check_whole, strategy_of
 from optima_lab.widgets.assets import LATTICE_MODULES
 
 NO_ARM = 255  # in the array of arms: nothing was distilled layer by layer
@@ -150,7 +150,7 @@ class RunReader:
         if about != self._about:
             self._begin(about)
         arms, arrays = self._grown()
-        strategy, stopped = about["strategy"], why_stopped(folder)
+        strategy, stopped = strategy_of(about), why_stopped(folder)
         alone = "only one round is recorded" if len(arrays["round"]) == 1 else ""
         end = _end(folder, about, int(arrays["round"][-1]), stopped)
         notes = (end, _half_written(self._rounds.path), _not_finite(arrays["reward"]), alone)

@@ -87,7 +87,7 @@ function reason(track, i) {
   const draws = row(track.draws, i, K);
   const winner = best(draws);
   if (winner !== track.arm[i]) {
-    const how = track.strategy === "You" ? "You chose it" : "Chance chose it";
+    const how = track.strategy === "you" ? "You chose it" : "Chance chose it";
     return `${how}; the highest of the draws was that of ${track.arms[winner].label} (${say(draws[winner])}).`;
   }
   const second = best(draws.map((value, k) => (k === winner ? NaN : value)));

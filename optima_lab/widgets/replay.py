@@ -12,7 +12,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from optima_lab.bandits.arms import COCA
+from optima_lab.bandits.arms import COCA, KEYS
 from optima_lab.display import base, task_metric, task_title
 from optima_lab.errors import OptimaError, RecordError
 from optima_lab.experiments.experiment import RecordFolder
@@ -50,7 +50,7 @@ class Replay(anywidget.AnyWidget):
         return [track["name"] for track in self.about.get("tracks", [])]
 
 
-def replay(experiment: Experiments, left: str = "OPTIMA", right: str = "Random") -> Replay:
+def replay(experiment: Experiments, left: str = "optima", right: str = "random") -> Replay:
     """A widget that replays recorded runs: of an experiment, of several, or of a folder of either.
 
     left, right: the strategies to begin with ('' for right: only one); others are chosen in the widget. Several
@@ -66,7 +66,7 @@ def replay(experiment: Experiments, left: str = "OPTIMA", right: str = "Random")
     return Replay(about=about, data=data, left=shown[0], right=shown[1])
 
 
-def write_page(experiment: Experiments, path: str | Path, left: str = "OPTIMA", right: str = "Random") -> Path:
+def write_page(experiment: Experiments, path: str | Path, left: str = "optima", right: str = "random") -> Path:
     """The replay as one HTML file below 2 MB that needs no network; a longer record is thinned, and the page says so.
 
     Raises RecordError where nothing can be read or the file cannot be written.
@@ -97,12 +97,12 @@ def sources(experiment: Experiments) -> Sequence[RecordFolder]:
 
 def chosen(found: Sequence[RunTrace], left: str, right: str) -> tuple[int, int]:
     """The numbers of the two runs to begin with; the nearest there is where a strategy is not recorded."""
-    first = _find(found, left, "Random") if left else 0
+    first = _find(found, left, "random") if left else 0
     first = max(first, 0)
     if not right:
         return first, NOTHING
     others = [n for n, track in enumerate(found) if track.task != found[first].task and base(track.strategy) == left]
-    second = others[0] if others else _find(found, right, "Img+Txt+Multi")
+    second = others[0] if others else _find(found, right, KEYS[-1])
     return first, second if second != first else NOTHING
 
 

@@ -8,9 +8,9 @@ import anywidget
 import numpy as np
 import traitlets
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
 from optima_lab.bandits.rollout import Rollout
-from optima_lab.display import look, policy_look
+from optima_lab.display import arm_look, policy_look
 from optima_lab.errors import ConfigError
 from optima_lab.files import expand
 from optima_lab.widgets import assets as widgets
@@ -46,8 +46,8 @@ def rollouts(
     more than seven arms, RecordError where the page cannot be written.
     """
     sizes = {path.truth.shape for path in paths.values()}
-    if not 1 <= len(paths) <= MOST or len(sizes) != 1 or max(sizes)[1] > len(LABELS):
-        raise ConfigError(f"a film shows 1 to {MOST} rollouts of one size and at most {len(LABELS)} arms, got {sizes}")
+    if not 1 <= len(paths) <= MOST or len(sizes) != 1 or max(sizes)[1] > len(KEYS):
+        raise ConfigError(f"a film shows 1 to {MOST} rollouts of one size and at most {len(KEYS)} arms, got {sizes}")
     about, data = _handed_over(paths, changes, arms)
     film = Rollouts(about=about, data=data)
     if page:
@@ -75,7 +75,7 @@ def _handed_over(
     named = {name: policy_look(name, place) for place, name in enumerate(paths)}
     looks = {name: {"title": it.label or name, "colour": it.colour, "dash": it.dash} for name, it in named.items()}
     told = [arms[k] if k < len(arms) else f"arm {k + 1}" for k in range(first.truth.shape[1])]
-    seven = [{"colour": look(arm).colour, "marker": look(arm).marker} for arm in LABELS]
-    drawn = [{"name": name, **drawing} for name, drawing in zip(told, seven, strict=False)]
+    arm_looks = [arm_look(number) for number in range(len(told))]
+    drawn = [{"name": n, "colour": it.colour, "marker": it.marker} for n, it in zip(told, arm_looks, strict=True)]
     about = {"names": list(paths), "policies": looks, "arms": drawn, "layout": layout}
     return widgets.readable(about | {"changes": [int(change) for change in changes]}), data

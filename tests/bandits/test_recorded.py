@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optima_lab.bandits.arms import LABELS, Arms
+from optima_lab.bandits.arms import KEYS, Arms
 from optima_lab.bandits.environments import Clipped
 from optima_lab.bandits.policies import make_policy
 from optima_lab.bandits.recorded import fixed_arm_rewards, moving_average, recorded_world, uncut
@@ -24,7 +24,7 @@ def frame(tasks: tuple[str, ...] = ("vqa",), seeds: int = 2, rounds: int = 40) -
         }
         for task in tasks
         for seed in range(seeds)
-        for k, strategy in enumerate((*LABELS, "OPTIMA"))
+        for k, strategy in enumerate((*KEYS, "optima"))
         for t in range(rounds + (k == 3))
     ]
     return pd.DataFrame(rows).sample(frac=1, random_state=0)
@@ -83,9 +83,9 @@ def test_a_frame_of_several_tasks_must_be_told_which() -> None:
 
 def test_experiments_without_all_fixed_runs_are_left_out_and_named_if_none_is_left() -> None:
     rounds = frame()
-    gap = rounds[(rounds["strategy"] != "Txt+Multi") | (rounds["experiment"] != "smoke-1")]
+    gap = rounds[(rounds["strategy"] != "txt+multi") | (rounds["experiment"] != "smoke-1")]
     assert fixed_arm_rewards(gap).shape == (1, 7, 40)
-    with pytest.raises(ConfigError, match=r"got none: smoke-1 lacks Txt\+Multi"):
+    with pytest.raises(ConfigError, match=r"got none: smoke-1 lacks txt\+multi"):
         fixed_arm_rewards(gap[gap["experiment"] == "smoke-1"])
 
 
@@ -101,5 +101,5 @@ def test_arms_of_other_modules_are_read_by_their_labels() -> None:
         columns=["task", "experiment", "strategy", "round", "reward"],
     )
     assert fixed_arm_rewards(table, "own", labels)[0, :, 0] == pytest.approx([0, 0.1, 0.2])
-    with pytest.raises(ConfigError, match="e lacks Img, Txt"):
+    with pytest.raises(ConfigError, match="e lacks img, txt"):
         fixed_arm_rewards(table, "own")

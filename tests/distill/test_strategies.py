@@ -3,11 +3,11 @@
 import pytest
 from cells import cell
 
-from optima_lab.bandits.arms import LABELS, parse_arm
+from optima_lab.bandits.arms import KEYS, parse_arm
 from optima_lab.bandits.policies import EmaThompson, make_policy
 from optima_lab.config.parameters import override
+from optima_lab.display import STRATEGIES, YOU, key_of, name_of
 from optima_lab.distill.strategies import (
-    NAMES,
     Adaptive,
     Fixed,
     Given,
@@ -23,8 +23,8 @@ CONFIG = preset("vqa", "smoke", decay=0.9, initial_plays=3)
 
 def test_all_is_the_population_of_the_main_figures():
     found = parse_strategies("all", CONFIG)
-    names = ["None", *LABELS, "Random", "OPTIMA", "OPTIMA calibrated"]
-    assert [strategy.name for strategy in found] == names
+    texts = ["none", *KEYS, "random", "optima", "optima_calibrated"]
+    assert [strategy.text for strategy in found] == texts
     assert len({strategy.id for strategy in found}) == 11
     assert parse_strategies(", ".join(default_strategies()), CONFIG) == found
     assert parse_strategies(" all ", CONFIG) == found
@@ -32,22 +32,22 @@ def test_all_is_the_population_of_the_main_figures():
 
 def test_fixed_arms():
     strategy = parse_strategy("Multi+Img", CONFIG)
-    assert (strategy.name, strategy.arm, strategy.policy, strategy.id) == ("Img+Multi", "Img+Multi", "", "img+multi")
+    assert (strategy.text, strategy.arm, strategy.policy, strategy.id) == ("img+multi", "Img+Multi", "", "img+multi")
     assert strategy.configure(CONFIG) == CONFIG
     assert parse_strategy("img", CONFIG).arm == "Img"
 
 
 def test_no_distillation_and_kl_only():
     none, kl = parse_strategy("none", CONFIG), parse_strategy("kl", CONFIG)
-    assert (none.name, none.id, none.arm, none.policy) == ("None", "none", "", "")
-    assert (kl.name, kl.id, kl.arm, kl.policy) == ("KL only", "kl", "", "")
+    assert (none.text, none.id, none.arm, none.policy) == ("none", "none", "", "")
+    assert (kl.text, kl.id, kl.arm, kl.policy) == ("kl", "kl", "", "")
     assert [s.configure(override(CONFIG, {"alpha_kl": 0.3})).distillation.alpha_kl for s in (none, kl)] == [0.0, 1.0]
 
 
 def test_dide_matches_predictions_and_cross_modal_attention_alone():
     dide = parse_strategy("dide", CONFIG)
     own = dide.configure(CONFIG)
-    assert (dide.name, dide.id, dide.arm, own.distillation.decoder_attention) == ("DIDE", "dide", "Multi", "cross")
+    assert (dide.text, dide.id, dide.arm, own.distillation.decoder_attention) == ("dide", "dide", "Multi", "cross")
     assert (own.distillation.alpha_kl, own.distillation.alpha_hidden, own.distillation.alpha_attention) == (
         1.0,
         0.0,
@@ -57,10 +57,10 @@ def test_dide_matches_predictions_and_cross_modal_attention_alone():
 
 def test_students_of_one_population_may_differ_in_some_fields():
     lwd = parse_strategy("img+txt+multi: attention=weights", CONFIG)
-    assert (lwd.name, lwd.arm) == ("Img+Txt+Multi (attention=weights)", "Img+Txt+Multi")
+    assert (lwd.text, lwd.arm) == ("img+txt+multi:attention=weights", "Img+Txt+Multi")
     assert lwd.configure(CONFIG) == override(CONFIG, {"attention": "weights"})
     optima = parse_strategy("optima:round_steps=8:decay=0.5", CONFIG)
-    assert optima.name == "OPTIMA (decay=0.5, round_steps=8)"
+    assert optima.text == "optima:decay=0.5:round_steps=8"
     assert optima.configure(CONFIG) == override(CONFIG, {"round_steps": 8})
     for text, problem in {
         "optima:round_steps=5": "steps must be a multiple of round_steps=5",
@@ -76,17 +76,21 @@ def test_students_of_one_population_may_differ_in_some_fields():
 def test_policies_take_what_the_configuration_says_and_the_text_says_otherwise():
     plain = parse_strategy("optima", CONFIG)
     assert plain.parameters == {"decay": 0.9, "initial_plays": 3, "scale": 1.0}
-    assert (plain.name, plain.reward) == ("OPTIMA", "all")
+    assert (plain.text, plain.reward) == ("optima", "all")
     other = parse_strategy("optima:decay=0.5: reward = kl", CONFIG)
     assert other.parameters == {"decay": 0.5, "initial_plays": 3, "scale": 1.0}
-    assert (other.name, other.reward) == ("OPTIMA (decay=0.5, reward=kl)", "kl")
+    assert (other.text, other.reward) == ("optima:decay=0.5:reward=kl", "kl")
     assert parse_strategy("random", CONFIG).parameters == {}
     for strategy in (plain, other):
         make_policy(strategy.policy, **strategy.parameters)
 
 
-def test_every_display_name_is_a_strategy():
-    assert {parse_strategy(key, CONFIG).name for key in NAMES} == set(NAMES.values())
+def test_every_key_with_a_look_is_a_strategy_and_its_name_leads_back():
+    for key in [key for key in STRATEGIES if key != YOU]:
+        assert parse_strategy(key, CONFIG).text == key == key_of(name_of(key))
+    for text in ("optima:decay=0.5:reward=kl", "img+txt:losses=a+b", "Greedy:size=(1, 2):step=0.2"):
+        assert key_of(name_of(text)) == text
+    assert name_of("optima:decay=0.5:reward=kl [steps=9]") == "OPTIMA (decay=0.5, reward=kl) [steps=9]"
 
 
 @pytest.mark.parametrize(
@@ -163,8 +167,8 @@ def test_what_is_wrong_is_said_in_one_line(text: str, message: str):
 
 
 def test_arms_written_in_any_order_are_the_arms():
-    for label in LABELS:
-        assert parse_arm(parse_strategy("+".join(reversed(label.split("+"))), CONFIG).arm) == parse_arm(label)
+    for arm in KEYS:
+        assert parse_arm(parse_strategy("+".join(reversed(arm.split("+"))), CONFIG).arm) == parse_arm(arm)
 
 
 def test_a_list_means_what_text_with_commas_means():
@@ -216,8 +220,8 @@ def cosine(seen): return 0.0
 def test_a_policy_of_the_users_own_is_a_strategy_whose_body_is_in_its_id():
     greedy = cell(GREEDY)["Greedy"]
     plain, slow = parse_strategies([greedy(), Adaptive(greedy(step=0.02))], CONFIG)
-    assert (plain.name, plain.text, plain.policy, plain.parameters) == ("Greedy", "Greedy", "Greedy", {"step": 0.1})
-    assert slow.name == "Greedy (step=0.02)" and plain.id.startswith("greedy-") and plain.id != slow.id
+    assert (plain.text, plain.policy, plain.parameters) == ("Greedy", "Greedy", {"step": 0.1})
+    assert slow.text == "Greedy:step=0.02" and plain.id.startswith("greedy-") and plain.id != slow.id
     assert plain.make_policy() == greedy() and greedy.name == "Greedy"
     words = cell(GREEDY.replace("class Greedy(Policy):", 'class Greedy(Policy):\n    """Words."""'))["Greedy"]
     body = cell(GREEDY.replace("best(state", "best(-state"))["Greedy"]
@@ -229,10 +233,10 @@ def test_a_reward_and_losses_of_the_users_own_are_in_names_and_ids():
     cells = cell(GREEDY)
     asked = Given(["optima", "img", "none", "optima:reward=kl"], cells["drop"], [cells["cosine"]])
     optima, img, none, kl = parse_strategies(asked, CONFIG)
-    assert (optima.name, optima.reward) == ("OPTIMA (reward=drop, losses=cosine)", "drop")
-    assert img.name == "Img (losses=cosine)" and img.id.startswith("img-")
+    assert (optima.text, optima.reward) == ("optima:reward=drop:losses=cosine", "drop")
+    assert img.text == "img:losses=cosine" and img.id.startswith("img-")
     assert none == parse_strategy("none", CONFIG), "Table 1's baselines stay as they are"
-    assert (kl.name, kl.reward) == ("OPTIMA (reward=kl, losses=cosine)", "kl")
+    assert (kl.text, kl.reward) == ("optima:reward=kl:losses=cosine", "kl")
     other = cell(GREEDY.replace("before.kl - after.kl", "before.hidden - after.hidden"))["drop"]
     assert (
         parse_strategy(Adaptive(EmaThompson(), other), CONFIG).id

@@ -58,8 +58,8 @@ def test_others_play_as_in_a_run_of_their_own(played: Contest, runs: Path) -> No
 def test_the_end_says_what_was_won_and_where_one_left_the_best(played: Contest) -> None:
     result, away = played.result(), played.departures()
     mine = read_lines(next(played.folder.glob("you-*")) / "rounds.jsonl")
-    assert list(result.index) == ["You", "OPTIMA", "Random", "Img+Txt+Multi"]
-    assert result.loc["You", "rewards"] == pytest.approx(sum(row["reward"] for row in mine))
+    assert list(result.index) == ["you", "optima", "random", "img+txt+multi"]
+    assert result.loc["you", "rewards"] == pytest.approx(sum(row["reward"] for row in mine))
     assert result["score"].between(0, 100).all()
     for row in away.to_dict("records"):
         before = mine[row["round"] - 1]["mean_before"]

@@ -27,8 +27,8 @@ def recorded(tmp_path: Path) -> dict[str, pd.DataFrame]:
 def test_mappings_become_json_and_the_frame_stays_as_it_was(recorded: dict[str, pd.DataFrame]) -> None:
     runs = recorded["runs"]
     found = plain(runs).set_index("strategy")["parameters"]
-    assert json.loads(found["OPTIMA"]) == runs.set_index("strategy")["parameters"]["OPTIMA"] != {}
-    assert found["None"] == "{}" and isinstance(runs["parameters"].iloc[0], dict)
+    assert json.loads(found["optima"]) == runs.set_index("strategy")["parameters"]["optima"] != {}
+    assert found["none"] == "{}" and isinstance(runs["parameters"].iloc[0], dict)
 
 
 @pytest.mark.parametrize("name", ["rounds", "evals", "runs"])

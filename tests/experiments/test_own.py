@@ -57,10 +57,10 @@ def test_everything_of_ones_own_works_in_one_run(first: dict[str, Any]) -> None:
     (experiment,) = open_experiments(first["runs"])
     found = read_runs([experiment]).set_index("strategy")
     own = {
-        "Greedy": "Greedy (step=0.2, reward=kl_drop, losses=cosine)",
-        "optima": "OPTIMA (reward=kl_drop, losses=cosine)",
+        "Greedy": "Greedy:step=0.2:reward=kl_drop:losses=cosine",
+        "optima": "optima:reward=kl_drop:losses=cosine",
     }
-    assert set(found.index) == {*own.values(), "Img+Txt (losses=cosine)"} and found["done"].all()
+    assert set(found.index) == {*own.values(), "img+txt:losses=cosine"} and found["done"].all()
     folder = next(experiment.folder.glob("greedy-*"))
     about, rounds = read_json(folder / "run.json"), read_lines(folder / "rounds.jsonl")
     assert set(about["own"]["source"]) == {"Greedy", "kl_drop", "cosine"}

@@ -67,7 +67,7 @@ def test_what_is_written_is_read_back(run: Recorded) -> None:
     rounds = read_rounds([run])
     assert list(rounds["reward"]) == [0.1, 1 / 3], "numbers come back to the last bit"
     assert list(rounds.columns[:4]) == ["task", "experiment", "seed", "strategy"]
-    assert set(rounds["strategy"]) == {"OPTIMA"}
+    assert set(rounds["strategy"]) == {"optima"} and set(rounds["arm"]) == {"img"}
     for column in VECTORS:
         np.testing.assert_array_equal(rounds[column][1], [0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75])
     assert list(read_steps([run])["train"]) == [1.0, 1 / 2, 1 / 3, 1 / 4]
@@ -76,7 +76,7 @@ def test_what_is_written_is_read_back(run: Recorded) -> None:
 
 def test_a_runs_row_has_its_last_scores(run: Recorded) -> None:
     row = read_runs([run]).iloc[0]
-    assert (row.task, row.experiment, row.seed, row.strategy, row.arm) == ("vqa", "smoke-s3-0", 3, "OPTIMA", "")
+    assert (row.task, row.experiment, row.seed, row.strategy, row.arm) == ("vqa", "smoke-s3-0", 3, "optima", "")
     assert (row.score_dev, row.score_test, row.steps, row.done) == (50.0, 51.0, 4, False)
     write_json(run.folder / "optima" / "done.json", {})
     assert read_runs([run]).done.all()

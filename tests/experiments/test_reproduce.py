@@ -28,7 +28,7 @@ def test_the_records_say_which_strategy_it_was(tmp_path: Path, text: str) -> Non
     folder.mkdir()
     write_json(folder / "run.json", run_about(config, strategy))
     (again,) = parse_strategies(strategy_text(folder, config), config)
-    assert (again.id, again.name) == (strategy.id, strategy.name)
+    assert (again.id, again.text) == (strategy.id, strategy.text)
 
 
 def test_a_folder_that_does_not_say_what_it_was_is_refused(tmp_path: Path) -> None:

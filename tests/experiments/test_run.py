@@ -174,7 +174,7 @@ def test_ctrl_c_leaves_what_is_finished_and_a_later_call_completes(runs: Path, u
     assert written == [2]  # flushed round by round
     assert len(read_lines(folder / "txt" / "rounds.jsonl")) == 2
     (opened,) = open_experiments(runs)
-    assert read_runs([opened]).set_index("strategy")["done"].to_dict() == {"None": True, "Img": True, "Txt": False}
+    assert read_runs([opened]).set_index("strategy")["done"].to_dict() == {"none": True, "img": True, "txt": False}
 
     (experiment,) = ask(runs, "none,img,txt")
     assert read_runs([experiment])["done"].all()
@@ -209,15 +209,15 @@ def test_ctrl_c_while_the_teacher_is_made_leaves_no_half_teacher(untrained: Path
 def test_frames_hold_every_round_step_and_evaluation(first: Path):
     (experiment,) = ask(first)
     rounds, steps, evals, summary = (read([experiment]) for read in (read_rounds, read_steps, read_evals, read_runs))
-    assert rounds.groupby("strategy")["round"].apply(list).to_dict() == {"Img": [1, 2, 3], "None": [1, 2, 3]}
-    assert steps.groupby("strategy")["step"].apply(list).to_dict()["Img"] == [1, 2, 3, 4, 5, 6]
+    assert rounds.groupby("strategy")["round"].apply(list).to_dict() == {"img": [1, 2, 3], "none": [1, 2, 3]}
+    assert steps.groupby("strategy")["step"].apply(list).to_dict()["img"] == [1, 2, 3, 4, 5, 6]
     assert set(evals["round"]) == {2, 3}  # round(3 · ½) = 2 and the last
     assert set(zip(evals["split"], evals["metric"], strict=True)) == {
         (split, metric) for split in ("dev", "test") for metric in ("score", "prediction_loss", "kl")
     }
-    assert summary["arm"].tolist() == ["", "Img"]
-    last = evals.query("round == 3 and split == 'test' and metric == 'score' and strategy == 'Img'")
-    assert summary.set_index("strategy").loc["Img", "score_test"] == last["value"].item()
+    assert summary["arm"].tolist() == ["", "img"]
+    last = evals.query("round == 3 and split == 'test' and metric == 'score' and strategy == 'img'")
+    assert summary.set_index("strategy").loc["img", "score_test"] == last["value"].item()
 
 
 def test_the_summary_says_what_the_scores_are_measured_against(first: Path):

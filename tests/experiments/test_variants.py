@@ -28,7 +28,7 @@ def named(experiments: list[Experiment]) -> dict[str, float]:
 
 def test_other_numbers_of_steps_are_not_averaged(tmp_path: Path) -> None:
     known = [record(tmp_path, 30.0, steps=32), record(tmp_path, 40.0, steps=64)]
-    expected = {f"{name} [steps={steps}]": score for name in ("Img", "OPTIMA") for steps, score in ((32, 30), (64, 40))}
+    expected = {f"{name} [steps={steps}]": score for name in ("img", "optima") for steps, score in ((32, 30), (64, 40))}
     assert named(known) == expected
     text = tables.text(tables.results(records.read_runs(known), known))
     assert "35.0" not in text and "One seed" in text
@@ -37,11 +37,11 @@ def test_other_numbers_of_steps_are_not_averaged(tmp_path: Path) -> None:
 def test_other_memories_of_one_experiment_are_not_averaged(tmp_path: Path) -> None:
     record(tmp_path, 30.0, decay=0.98)
     known = [record(tmp_path, 40.0, decay=0.5)]
-    assert {name for name in named(known) if name != "Img"} == {"OPTIMA [decay=0.5]", "OPTIMA [decay=0.98]"}
+    assert {name for name in named(known) if name != "img"} == {"optima [decay=0.5]", "optima [decay=0.98]"}
 
 
 def test_seeds_are_averaged(tmp_path: Path) -> None:
-    assert named([record(tmp_path, 30.0), record(tmp_path, 40.0, seed=1)]) == {"Img": 35.0, "OPTIMA": 35.0}
+    assert named([record(tmp_path, 30.0), record(tmp_path, 40.0, seed=1)]) == {"img": 35.0, "optima": 35.0}
 
 
 def test_seeds_and_settings_together(tmp_path: Path) -> None:
@@ -50,12 +50,12 @@ def test_seeds_and_settings_together(tmp_path: Path) -> None:
         for steps in (32, 64)
         for seed in (0, 1)
     ]
-    assert named(known)["OPTIMA [steps=32]"] == 30.5 and named(known)["OPTIMA [steps=64]"] == 40.5
+    assert named(known)["optima [steps=32]"] == 30.5 and named(known)["optima [steps=64]"] == 40.5
 
 
 def test_other_data_are_not_averaged(tmp_path: Path) -> None:
     known = [record(tmp_path, 30.0, data="aaaa1111"), record(tmp_path, 40.0, data="bbbb2222", seed=1)]
-    assert set(named(known)) == {f"{n} [data={d}]" for n in ("Img", "OPTIMA") for d in ("aaaa1111", "bbbb2222")}
+    assert set(named(known)) == {f"{n} [data={d}]" for n in ("img", "optima") for d in ("aaaa1111", "bbbb2222")}
 
 
 def test_what_no_parameter_tells_apart_is_told_by_its_id(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_what_no_parameter_tells_apart_is_told_by_its_id(tmp_path: Path) -> None
     other = record(tmp_path / "b", 40.0)
     moved = other.folder.rename(other.folder.with_name("smoke-s0-00000000"))
     found = named([first, replace(other, folder=moved)])
-    assert len(found) == 4 and "OPTIMA [id=00000000]" in found
+    assert len(found) == 4 and "optima [id=00000000]" in found
 
 
 def test_presets_say_only_what_is_unusual_for_them(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_figures_replay_and_status_say_the_same(tmp_path: Path, capsys: pytest.C
     labels = " ".join(label.get_text().replace("\n", " ") for label in figure.axes[0].get_xticklabels())
     assert "Img [steps=32]" in labels and "Img [steps=64]" in labels
     assert set(statistics.over_seeds(statistics.final_scores(evals))["n"]) == {1}
-    assert {track.name for track in tracks(known)[0]} == set(named(known))
+    assert {track.strategy for track in tracks(known)[0]} == set(named(known))
     text = "\n".join(manage.report(tmp_path))
     assert "  steps=32\n" in text and "  steps=64\n" in text
 
@@ -113,7 +113,7 @@ def test_recorded_worlds_have_the_first_plays_of_their_runs(tmp_path: Path) -> N
 def test_rewards_of_two_configurations_are_no_one_world(tmp_path: Path) -> None:
     known = [record(tmp_path, 30.0, steps=32), record(tmp_path, 40.0, steps=64)]
     with pytest.raises(ConfigError, match="must be of one configuration"):
-        fixed_arm_rewards(records.read_rounds(known), labels=("Img",))
+        fixed_arm_rewards(records.read_rounds(known), arms=("img",))
 
 
 def test_a_parameter_younger_than_a_record_tells_nothing_apart() -> None:

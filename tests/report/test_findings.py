@@ -12,7 +12,7 @@ from optima_lab.report import findings
 from optima_lab.report.claims.evidence import Recorded
 from optima_lab.report.tables import results as tables
 
-STRONG, WEAK = {"OPTIMA": 9.0}, {"OPTIMA": -9.0}
+STRONG, WEAK = {"optima": 9.0}, {"optima": -9.0}
 
 
 def of_vqa(gain: dict[str, float], seeds: int) -> dict[str, str]:
@@ -31,7 +31,7 @@ def test_a_planted_effect_is_seen_and_its_opposite_is_not() -> None:
 
 
 def test_one_arm_that_is_better_is_counted_and_named() -> None:
-    text = of_vqa({"OPTIMA": 5.0, "Multi": 10.0}, 3)["arms_compared"]
+    text = of_vqa({"optima": 5.0, "multi": 10.0}, 3)["arms_compared"]
     assert (
         "“OPTIMA beats every other fixed arm” is seen in part, in 5 of 6 comparisons (least: OPTIMA − Multi: −" in text
     )
@@ -65,7 +65,7 @@ def test_what_students_reached_in_one_sentence(one: Records) -> None:
     text = findings.found(table, "vqa")
     assert text.startswith("VQA, accuracy (%): ") and text.endswith("(one seed).")
     assert f"students reach {scores.min():.1f} (no distillation) to {scores.max():.1f} (Img+Txt+Multi (LWD))" in text
-    assert f"Random {scores['Random']:.1f}, OPTIMA {scores['OPTIMA']:.1f}" in text
+    assert f"Random {scores['random']:.1f}, OPTIMA {scores['optima']:.1f}" in text
     assert findings.found(table.iloc[:0], "vqa") == ""
 
 

@@ -46,7 +46,7 @@ def executed(folder: Path, mean: float, **parameters: Any) -> None:
     node = nbformat.v4.new_notebook(metadata={"optima_lab": {"parameters": parameters}})
     (folder / "00_quickstart.ipynb").write_text(nbformat.writes(node))
     row = {"task": folder.name, "mean": mean, "sd": None, "n": 1, "stopped": ""}
-    kinds = ({"kind": "teacher", "name": "teacher"}, {"kind": "strategy", "name": "OPTIMA"})
+    kinds = ({"kind": "teacher", "name": "teacher"}, {"kind": "strategy", "name": "optima"})
     tables.save(pd.DataFrame([row | kind for kind in kinds]), folder)
 
 

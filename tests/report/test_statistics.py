@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
 from optima_lab.errors import ConfigError
 from optima_lab.report import statistics
 from optima_lab.report.correlation import mean_against_score
@@ -20,10 +20,10 @@ def evals(rows: list[tuple]) -> pd.DataFrame:
 
 
 def test_final_scores_take_the_last_step_of_finished_runs() -> None:
-    frame = evals([("Img", 0, 5, 1.0), ("Img", 0, 10, 2.0), ("Txt", 0, 5, 9.0), ("Multi", 0, 10, np.nan)])
+    frame = evals([("img", 0, 5, 1.0), ("img", 0, 10, 2.0), ("txt", 0, 5, 9.0), ("multi", 0, 10, np.nan)])
     scores = statistics.final_scores(frame)
-    assert scores[["strategy", "step", "value"]].values.tolist() == [["Img", 10, 2.0]]
-    assert statistics.missing(frame, scores, ["Img", "Txt", "Multi", "OPTIMA"]) == [
+    assert scores[["strategy", "step", "value"]].values.tolist() == [["img", 10, 2.0]]
+    assert statistics.missing(frame, scores, ["img", "txt", "multi", "optima"]) == [
         "not recorded: OPTIMA",
         "not finished, not drawn: Multi (seed 0, step 10), Txt (seed 0, step 5)",
     ]
@@ -31,11 +31,11 @@ def test_final_scores_take_the_last_step_of_finished_runs() -> None:
 
 def test_a_finished_run_without_a_score_is_told_from_one_that_did_not_finish() -> None:
     """COCO with one test picture: CIDEr is not defined, the losses are."""
-    frame = evals([("Img", 0, 10, 2.0), ("Txt", 0, 10, 1.5), ("Multi", 0, 5, 1.0), ("OPTIMA", 0, 10, 7.0)])
-    frame.loc[frame["strategy"] != "OPTIMA", "metric"] = "kl"
-    frame.loc[frame["strategy"] == "Multi", "split"] = "dev"
-    assert statistics.unscored(frame) == {("Img", "e0"), ("Txt", "e0")}
-    assert statistics.missing(frame, statistics.final_scores(frame), ["Img", "Txt", "Multi", "OPTIMA"]) == [
+    frame = evals([("img", 0, 10, 2.0), ("txt", 0, 10, 1.5), ("multi", 0, 5, 1.0), ("optima", 0, 10, 7.0)])
+    frame.loc[frame["strategy"] != "optima", "metric"] = "kl"
+    frame.loc[frame["strategy"] == "multi", "split"] = "dev"
+    assert statistics.unscored(frame) == {("img", "e0"), ("txt", "e0")}
+    assert statistics.missing(frame, statistics.final_scores(frame), ["img", "txt", "multi", "optima"]) == [
         "not finished, not drawn: Multi (seed 0, step 5)",
         "finished, but its test split has no score (CIDEr needs two pictures), not drawn: Img (seed 0), Txt (seed 0)",
     ]
@@ -43,45 +43,45 @@ def test_a_finished_run_without_a_score_is_told_from_one_that_did_not_finish() -
 
 
 def test_over_seeds_by_hand() -> None:
-    frame = evals([("Img", 0, 9, 1.0), ("Img", 1, 9, 3.0), ("Img", 2, 9, 5.0), ("None", 0, 9, 4.0)])
+    frame = evals([("img", 0, 9, 1.0), ("img", 1, 9, 3.0), ("img", 2, 9, 5.0), ("none", 0, 9, 4.0)])
     table = statistics.over_seeds(statistics.final_scores(frame))
-    assert list(table.index) == ["None", "Img"]
-    assert table.loc["Img"].tolist() == [3.0, 2.0, 3.0]
-    assert np.isnan(table.loc["None", "sd"])
+    assert list(table.index) == ["none", "img"]
+    assert table.loc["img"].tolist() == [3.0, 2.0, 3.0]
+    assert np.isnan(table.loc["none", "sd"])
 
 
 def test_differences_pair_seeds() -> None:
-    full = "Img+Txt+Multi"
-    frame = evals([(full, 0, 9, 10.0), (full, 1, 9, 20.0), ("Img", 0, 9, 9.0), ("Img", 1, 9, 22.0), ("Img", 2, 9, 5.0)])
+    full = "img+txt+multi"
+    frame = evals([(full, 0, 9, 10.0), (full, 1, 9, 20.0), ("img", 0, 9, 9.0), ("img", 1, 9, 22.0), ("img", 2, 9, 5.0)])
     paired = statistics.differences(statistics.final_scores(frame))
     assert paired[["seed", "value"]].values.tolist() == [[0, -1.0], [1, 2.0]]
 
 
 def test_a_frame_of_two_tasks_is_refused() -> None:
-    frame = pd.concat([evals([("Img", 0, 1, 1.0)]), evals([("Img", 0, 1, 1.0)]).assign(task="coco")])
+    frame = pd.concat([evals([("img", 0, 1, 1.0)]), evals([("img", 0, 1, 1.0)]).assign(task="coco")])
     with pytest.raises(ConfigError, match="coco, vqa"):
         statistics.task_of(frame)
 
 
 def test_frequency_by_hand() -> None:
-    arms = ["Img"] * 7 + ["Txt"] * 7 + ["Img", "Txt"] * 3 + ["Multi"]
-    frame = pd.DataFrame({"strategy": "OPTIMA", "round": range(1, 22), "arm": arms})
-    share, edges = frequency(frame, "OPTIMA", windows=20)
+    arms = ["img"] * 7 + ["txt"] * 7 + ["img", "txt"] * 3 + ["multi"]
+    frame = pd.DataFrame({"strategy": "optima", "round": range(1, 22), "arm": arms})
+    share, edges = frequency(frame, "optima", windows=20)
     assert edges.tolist() == [0.5, 7.5, 14.5, 21.5]  # no window is shorter than K = 7 rounds
     assert share[0].tolist() == [1, 0, 3 / 7]
     assert share[1].tolist() == [0, 1, 3 / 7]
     assert np.allclose(share.sum(axis=0), 1)
-    assert frequency(frame[:1], "OPTIMA")[0].tolist() == [[1], [0], [0], [0], [0], [0], [0]]
-    assert frequency(frame[:0], "OPTIMA")[0].shape == (7, 0)
+    assert frequency(frame[:1], "optima")[0].tolist() == [[1], [0], [0], [0], [0], [0], [0]]
+    assert frequency(frame[:0], "optima")[0].shape == (7, 0)
 
 
 def test_means_are_nan_before_the_first_play(one) -> None:
-    table = statistics.means(one.rounds, "OPTIMA")
+    table = statistics.means(one.rounds, "optima")
     first = table[table["round"] == 1].set_index("arm")["mean"]
     assert first.notna().sum() == 1
     assert table[~table["initial"]]["mean"].notna().all()
-    assert statistics.initial_rounds(one.rounds, "OPTIMA") == 14
-    assert statistics.initial_rounds(one.rounds, "Random") == 0
+    assert statistics.initial_rounds(one.rounds, "optima") == 14
+    assert statistics.initial_rounds(one.rounds, "random") == 0
 
 
 def correlated(slope: float) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -90,11 +90,11 @@ def correlated(slope: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     for number in range(1, 5):
         mean = 0.01 * np.arange(7) + 0.1 * number
         rounds.append(
-            {"task": "vqa", "experiment": "e0", "seed": 0, "strategy": "OPTIMA", "round": number, "step": 10 * number}
-            | {"initial": number == 1, "arm": "Img", "mean_after": mean, "plays_after": np.ones(7)}
+            {"task": "vqa", "experiment": "e0", "seed": 0, "strategy": "optima", "round": number, "step": 10 * number}
+            | {"initial": number == 1, "arm": "img", "mean_after": mean, "plays_after": np.ones(7)}
         )
         noise = np.array([1, -1, 0, 1, -1, 0, 0])
-        scores += [(arm, 0, 10 * number, slope * m + e) for arm, m, e in zip(LABELS, mean, noise, strict=True)]
+        scores += [(arm, 0, 10 * number, slope * m + e) for arm, m, e in zip(KEYS, mean, noise, strict=True)]
     return pd.DataFrame(rounds), evals(scores)
 
 
@@ -114,9 +114,9 @@ def test_correlation_of_means_and_scores(slope: float) -> None:
 
 def one_checkpoint(scores: list[float]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A round after the initial plays with means of 0.01, 0.02 … 0.07, and the scores of the arms at its step."""
-    row = {"task": "vqa", "experiment": "e0", "seed": 0, "strategy": "OPTIMA", "round": 9, "step": 90, "initial": False}
-    rounds = pd.DataFrame([row | {"arm": "Img", "mean_after": 0.01 * np.arange(1, 8), "plays_after": np.ones(7)}])
-    rows = [(arm, 0, step, score) for step in (80, 90) for arm, score in zip(LABELS, scores, strict=True)]
+    row = {"task": "vqa", "experiment": "e0", "seed": 0, "strategy": "optima", "round": 9, "step": 90, "initial": False}
+    rounds = pd.DataFrame([row | {"arm": "img", "mean_after": 0.01 * np.arange(1, 8), "plays_after": np.ones(7)}])
+    rows = [(arm, 0, step, score) for step in (80, 90) for arm, score in zip(KEYS, scores, strict=True)]
     return rounds, evals(rows)
 
 
@@ -140,12 +140,12 @@ def test_correlation_is_not_defined_for_constants() -> None:
 @pytest.mark.parametrize(
     ("task", "strategy", "model", "quantity", "value"),
     [
-        ("nlvr2", "Img+Txt+Multi", "CoCa-Tiny12", "score", 80.4),
-        ("nlvr2", "Img+Multi", "CoCa-Tiny12", "score", 81.1),
-        ("coco", "OPTIMA", "CoCa-Tiny12", "score", 121.2),
-        ("coco", "OPTIMA", "CoCa-Tiny6", "sd", 0.15),
+        ("nlvr2", "img+txt+multi", "CoCa-Tiny12", "score", 80.4),
+        ("nlvr2", "img+multi", "CoCa-Tiny12", "score", 81.1),
+        ("coco", "optima", "CoCa-Tiny12", "score", 121.2),
+        ("coco", "optima", "CoCa-Tiny6", "sd", 0.15),
         ("vqa", "teacher", "CoCa-Tiny12", "score", 75.3),
-        ("vqa", "Txt", "CoCa-Tiny12", "score", np.nan),
+        ("vqa", "txt", "CoCa-Tiny12", "score", np.nan),
     ],
 )
 def test_reported_numbers(task: str, strategy: str, model: str, quantity: str, value: float) -> None:
@@ -158,5 +158,5 @@ def test_reported_table_agrees_with_the_text() -> None:
     appendix = {"Section A.3", "Section A.4"}  # the parameters with embeddings
     assert set(table["source"]) == {"Table 1", "Table 4", "Section 5.1 on Fig. 3", "Section 4.5", *appendix}
     for _, row in table[table["quantity"] == "gain_over_lwd"].iterrows():
-        gain = paper_score(row["task"], "OPTIMA") - paper_score(row["task"], "Img+Txt+Multi")
+        gain = paper_score(row["task"], "optima") - paper_score(row["task"], "img+txt+multi")
         assert gain == pytest.approx(row["value"], abs=0.051)

@@ -25,7 +25,7 @@ mine = [Greedy(step=0.2), "optima"]
 experiments = optima_lab.run("vqa", {preset!r}, strategies=mine, reward=kl_drop{size})
 experiments"""
 LOOK = "optima_lab.replay('runs')"
-COMPARE = """names = ("OPTIMA (reward=kl_drop)", "Greedy (step=0.2, reward=kl_drop)")
+COMPARE = """names = ("optima:reward=kl_drop", "Greedy:step=0.2:reward=kl_drop")
 optima_lab.compare(experiments, experiments, strategies=names)"""
 EXPORT = """from optima_lab.experiments.export import export
 run = experiments[0].folder / experiments[0].only[0]

@@ -25,9 +25,9 @@ def shown(widget: Replay) -> list[str]:
 def test_optima_stands_beside_random(tmp_path: Path) -> None:
     played.write(tmp_path, "OPTIMA", "Random", "Img")
     assert shown(optima_lab.replay(tmp_path)) == ["OPTIMA", "Random"]
-    assert shown(replay(str(tmp_path), left="Img", right="OPTIMA")) == ["Img", "OPTIMA"]
+    assert shown(replay(str(tmp_path), left="img", right="optima")) == ["Img", "OPTIMA"]
     assert shown(replay(places(tmp_path)[0], right="")) == ["OPTIMA"]
-    assert shown(replay(places(tmp_path), right="Multi")) == ["OPTIMA"], "the second is not recorded: only one"
+    assert shown(replay(places(tmp_path), right="multi")) == ["OPTIMA"], "the second is not recorded: only one"
     assert shown(replay(tmp_path, left="nothing of this name")) == ["Random"]
 
 

@@ -7,13 +7,15 @@ differences that are above zero where it is right. `optima_lab.report.claims.ver
 from dataclasses import dataclass
 from typing import Literal
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
+from optima_lab.display import name_of
 from optima_lab.report.claims import evidence as ev
 from optima_lab.report.claims import evidence_bandit as bandit
-from optima_lab.report.claims.evidence import FULL, Evidence
+from optima_lab.report.claims.evidence import Evidence
+from optima_lab.report.statistics import FULL
 
 SCORE = "seed sd"  # points of score over the typical standard deviation over seeds of the task
-OTHERS = [arm for arm in LABELS if arm != FULL]
+OTHERS = [arm for arm in KEYS if arm != FULL]
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,14 @@ CLAIMS: tuple[Claim, ...] = (
         needs="any",
         by_task=True,
     ),
-    Claim("beats_lwd", "Table 1, Fig. 3", "OPTIMA beats layerwise distillation (LWD)", ev.beats("OPTIMA", [FULL])),
-    Claim("beats_arms", "Fig. 3", "OPTIMA beats every other fixed arm", ev.beats("OPTIMA", OTHERS), 6),
-    Claim("beats_random", "Fig. 3", "OPTIMA beats random arms", ev.beats("OPTIMA", ["Random"])),
+    Claim("beats_lwd", "Table 1, Fig. 3", "OPTIMA beats layerwise distillation (LWD)", ev.beats("optima", [FULL])),
+    Claim("beats_arms", "Fig. 3", "OPTIMA beats every other fixed arm", ev.beats("optima", OTHERS), 6),
+    Claim("beats_random", "Fig. 3", "OPTIMA beats random arms", ev.beats("optima", ["random"])),
     Claim(
         "beats_baselines",
         "Table 1",
         "OPTIMA beats the losses of MiniVLM (KL only) and of DIDE (cross-modal attention)",
-        ev.beats("OPTIMA", ["KL only", "DIDE"]),
+        ev.beats("optima", ["kl", "dide"]),
         2,
         note="here all of them distil on the task; the paper quotes models that were distilled in pre-training",
     ),
@@ -93,7 +95,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "all_modules_lead",
         "Fig. 5 left",
-        f"The mean of {FULL} is above every other arm's",
+        f"The mean of {name_of(FULL)} is above every other arm's",
         bandit.full_leads,
         6,
         "of the average mean",
@@ -126,7 +128,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "most_played",
         "Fig. 6",
-        f"{FULL} is played more often than every other arm",
+        f"{name_of(FULL)} is played more often than every other arm",
         bandit.most_played,
         6,
         "points of share",
@@ -159,7 +161,7 @@ CLAIMS: tuple[Claim, ...] = (
         "moving_average",
         "Section 3",
         "The moving average does better than the simple mean of all rewards",
-        ev.beats("OPTIMA", ["OPTIMA simple mean"]),
+        ev.beats("optima", ["optima_mean"]),
     ),
     Claim(
         "no_extra_cost",
@@ -185,18 +187,18 @@ CLAIMS: tuple[Claim, ...] = (
         "calibrated_beats_lwd",
         "ours",
         "OPTIMA calibrated beats layerwise distillation (LWD)",
-        ev.beats("OPTIMA calibrated", [FULL]),
+        ev.beats("optima_calibrated", [FULL]),
     ),
     Claim(
         "calibrated_beats_random",
         "ours",
         "OPTIMA calibrated beats random arms",
-        ev.beats("OPTIMA calibrated", ["Random"]),
+        ev.beats("optima_calibrated", ["random"]),
     ),
     Claim(
         "calibrated_beats_optima",
         "ours",
         "OPTIMA calibrated beats the paper's OPTIMA",
-        ev.beats("OPTIMA calibrated", ["OPTIMA"]),
+        ev.beats("optima_calibrated", ["optima"]),
     ),
 )

@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optima_lab.bandits.arms import ARMS, LABELS, LWD, label
-from optima_lab.display import base
+from optima_lab.bandits.arms import ARMS, KEYS, LWD
+from optima_lab.display import name_of
 from optima_lab.report import statistics
 from optima_lab.report.claims.pooling import TASK_STREAMS
-from optima_lab.report.figures.style import ORDER
-from optima_lab.report.statistics import Frame
+from optima_lab.report.statistics import FULL, Frame, stopped
 
 COLUMNS = ["comparison", "task", "seed", "value", "scale"]
-FULL = label(LWD)
 PAIR = ["task", "seed"]
 STILL = 1e-9  # points; what scatters less over seeds does so by rounding
 
@@ -49,22 +47,6 @@ class Recorded:
 Evidence = Callable[[Recorded], Frame]
 
 
-def name_of(run: Any) -> str:
-    """What a run is called here: its strategy, or, for one with settings of its own, 'optima decay=0.9'.
-
-    A name that tells apart what differs ('OPTIMA [steps=640]') stays whole: such runs are never one row.
-    """
-    if run["strategy"] in ORDER or base(run["strategy"]) != run["strategy"]:
-        return str(run["strategy"])
-    own = ", ".join(f"{name}={value}" for name, value in run["own"].items())
-    return f"{run['policy'] or run['arm']} {own}".strip()
-
-
-def stopped(runs: Frame) -> dict[str, str]:
-    """`statistics.stopped` by the names that runs have here."""
-    return statistics.stopped(runs.assign(strategy=[name_of(run) for _, run in runs.iterrows()]))
-
-
 def all_stopped(recorded: Recorded) -> list[str]:
     """A line for every strategy with students that were stopped; their scores are those of their last good states."""
     return [line for runs in (recorded.runs, recorded.two_stage, recorded.tiny6) for line in stopped(runs).values()]
@@ -75,8 +57,7 @@ def scores(runs: Frame) -> Frame:
     if runs.empty:
         return pd.DataFrame(index=pd.MultiIndex.from_tuples([], names=PAIR))
     kept = runs[runs["done"].astype(bool) & np.isfinite(runs["score_test"].astype(float))]
-    named = kept.assign(name=[name_of(run) for _, run in kept.iterrows()])
-    return named.pivot_table(index=PAIR, columns="name", values="score_test")
+    return kept.pivot_table(index=PAIR, columns="strategy", values="score_test")
 
 
 def scatter(wide: Frame) -> pd.Series:
@@ -127,47 +108,46 @@ def stacked(parts: Sequence[Frame]) -> Frame:
 
 def beats(first: str, others: Sequence[str]) -> Evidence:
     """`first` minus each of the others, in points of the task's score."""
-    return lambda recorded: between(scores(recorded.runs), {f"{first} − {other}": (first, other) for other in others})
+    return lambda recorded: between(scores(recorded.runs), _pairs([(first, other) for other in others]))
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """Pairs of strategies by what their comparison is called: 'OPTIMA − Random'."""
+    return {f"{name_of(first)} − {name_of(second)}": (first, second) for first, second in pairs}
 
 
 def modules_differ(recorded: Recorded) -> Frame:
     """Fig. 1: every pair of students that are distilled in one module."""
-    img, txt, multi = LABELS[:3]
-    pairs = ((multi, img), (multi, txt), (txt, img))
-    return between(scores(recorded.runs), {f"{a} − {b}": (a, b) for a, b in pairs})
+    img, txt, multi = KEYS[:3]
+    return between(scores(recorded.runs), _pairs([(multi, img), (multi, txt), (txt, img)]))
 
 
 def fewer_is_better(recorded: Recorded) -> Frame:
     """Fig. 3: every arm of fewer modules minus the arm of all."""
-    return beats_each(recorded, [arm for arm in LABELS if arm != FULL])
-
-
-def beats_each(recorded: Recorded, arms: Sequence[str]) -> Frame:
-    """Every one of `arms` minus the arm of all modules."""
-    return between(scores(recorded.runs), {f"{arm} − {FULL}": (arm, FULL) for arm in arms})
+    return between(scores(recorded.runs), _pairs([(arm, FULL) for arm in KEYS if arm != FULL]))
 
 
 def small_student(recorded: Recorded) -> Frame:
     """Table 1, lower half: OPTIMA minus LWD for the smallest student, taught in two stages as the paper does."""
-    return between(scores(recorded.two_stage), {f"OPTIMA − {FULL}, smallest": ("OPTIMA", FULL)})
+    return between(scores(recorded.two_stage), {f"OPTIMA − {name_of(FULL)}, smallest": ("optima", FULL)})
 
 
 def two_stages(recorded: Recorded) -> Frame:
     """A.4: the smallest student of a middle-sized teacher minus that of the large one, same strategy and seed."""
     one, two = scores(recorded.tiny6), scores(recorded.two_stage)
     joined = one.add_suffix(" one").join(two.add_suffix(" two"), how="inner")
-    pairs = {f"two stages − one, {name}": (f"{name} two", f"{name} one") for name in (FULL, "OPTIMA")}
+    pairs = {f"two stages − one, {name_of(key)}": (f"{key} two", f"{key} one") for key in (FULL, "optima")}
     return between(joined, pairs)
 
 
 def lower_losses(recorded: Recorded) -> Frame:
     """Fig. 4: LWD's minus OPTIMA's prediction loss and KL, on the dev split at the end of training (nats)."""
     evals = statistics.recorded(recorded.evals)
-    chosen = evals[(evals["split"] == "dev") & evals["strategy"].isin(["OPTIMA", FULL])].sort_values("step")
+    chosen = evals[(evals["split"] == "dev") & evals["strategy"].isin(["optima", FULL])].sort_values("step")
     parts = []
     for metric, about in (("prediction_loss", "prediction loss"), ("kl", "KL")):
         last = chosen[chosen["metric"] == metric].groupby([*PAIR, "strategy"])["value"].last().unstack()
-        parts.append(between(last.astype(float), {f"{about}: {FULL} − OPTIMA": (FULL, "OPTIMA")}))
+        parts.append(between(last.astype(float), {f"{about}: {name_of(FULL)} − OPTIMA": (FULL, "optima")}))
     return stacked(parts)
 
 
@@ -204,8 +184,8 @@ def inner_halflife(recorded: Recorded) -> Frame:
 def modules_spared(recorded: Recorded) -> Frame:
     """§6: the share of the modules that LWD matches (all, in every round) which OPTIMA does not match."""
     rounds = statistics.recorded(recorded.rounds)
-    chosen = rounds[(rounds["strategy"] == "OPTIMA") & rounds["arm"].isin(LABELS)]
-    sizes = dict(zip(LABELS, (len(arm) for arm in ARMS), strict=True))
+    chosen = rounds[(rounds["strategy"] == "optima") & rounds["arm"].isin(KEYS)]
+    sizes = dict(zip(KEYS, (len(arm) for arm in ARMS), strict=True))
     matched = chosen["arm"].map(sizes).astype(float).groupby([chosen[name] for name in PAIR]).mean()
     return evidence("1 − modules matched by OPTIMA / by LWD", 1 - matched / len(LWD))
 

@@ -8,20 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
 from optima_lab.config import TASKS
+from optima_lab.display import name_of
 from optima_lab.report import statistics
-from optima_lab.report.claims.evidence import FULL, PAIR, Recorded, evidence, scores, stacked, variants
+from optima_lab.report.claims.evidence import PAIR, Recorded, evidence, scores, stacked, variants
 from optima_lab.report.correlation import Correlation, mean_against_score
-from optima_lab.report.statistics import Frame
+from optima_lab.report.statistics import FULL, Frame
 
-OPTIMA = "OPTIMA"
-DECODER = ("Multi", "Txt+Multi")  # the arms that "remain incompetent" in the paper's Fig. 5
+OPTIMA = "optima"
+DECODER = ("multi", "txt+multi")  # the arms that "remain incompetent" in the paper's Fig. 5
 
 
 def posterior_means(rounds: Frame, strategy: str = OPTIMA) -> Frame:
     """Means μ_k after the first T0·K rounds, averaged over rounds: a row for each task and seed, a column an arm."""
-    return _means(rounds, strategy).groupby([*PAIR, "arm"])["mean"].mean().unstack().reindex(columns=LABELS)
+    return _means(rounds, strategy).groupby([*PAIR, "arm"])["mean"].mean().unstack().reindex(columns=KEYS)
 
 
 def _means(rounds: Frame, strategy: str) -> Frame:
@@ -39,22 +40,24 @@ def means_evolve(recorded: Recorded) -> Frame:
     ends = means.groupby([*PAIR, "arm"])["mean"].agg(["first", "last"])
     common = ends["first"].groupby(PAIR).mean()
     change = (ends["last"] - ends["first"]) / common.where(common > 0)
-    wide = change.unstack().reindex(columns=LABELS)
-    return stacked([evidence(arm, wide[arm]) for arm in LABELS])
+    wide = change.unstack().reindex(columns=KEYS)
+    return stacked([evidence(name_of(arm), wide[arm]) for arm in KEYS])
 
 
 def full_leads(recorded: Recorded) -> Frame:
     """Fig. 5 left: the mean of the arm of all modules minus that of each other arm, by the average over arms."""
     wide = posterior_means(recorded.rounds)
     relative = wide.div(wide.mean(axis=1), axis=0)
-    return stacked([evidence(f"{FULL} − {arm}", relative[FULL] - relative[arm]) for arm in LABELS if arm != FULL])
+    return stacked(
+        [evidence(f"{name_of(FULL)} − {name_of(arm)}", relative[FULL] - relative[arm]) for arm in KEYS if arm != FULL]
+    )
 
 
 def decoder_trails(recorded: Recorded) -> Frame:
     """Fig. 5 left: the average of the other arms' means minus the mean of Multi, and of Txt+Multi, by that average."""
     wide = posterior_means(recorded.rounds)
     others = wide.drop(columns=list(DECODER)).mean(axis=1)
-    return stacked([evidence(f"other arms − {arm}", 1 - wide[arm] / others) for arm in DECODER])
+    return stacked([evidence(f"other arms − {name_of(arm)}", 1 - wide[arm] / others) for arm in DECODER])
 
 
 def means_tell(recorded: Recorded) -> Frame:
@@ -84,9 +87,9 @@ def _by_run(values: dict[tuple[str, int], float]) -> pd.Series:
 def plays(rounds: Frame, strategy: str = OPTIMA) -> Frame:
     """How often each arm was played after the first phase: a row for each task and seed, a column an arm."""
     rounds = statistics.recorded(rounds)
-    chosen = rounds[(rounds["strategy"] == strategy) & rounds["arm"].isin(LABELS) & ~rounds["initial"].astype(bool)]
+    chosen = rounds[(rounds["strategy"] == strategy) & rounds["arm"].isin(KEYS) & ~rounds["initial"].astype(bool)]
     counts = chosen.groupby([*PAIR, "arm"]).size().unstack(fill_value=0)
-    return counts.reindex(columns=LABELS, fill_value=0).astype(float)
+    return counts.reindex(columns=KEYS, fill_value=0).astype(float)
 
 
 def concentration(counts: Frame) -> pd.Series:
@@ -102,7 +105,9 @@ def most_played(recorded: Recorded) -> Frame:
     """Fig. 6: the share of rounds (in points) of the arm of all modules minus that of each other arm."""
     counts = plays(recorded.rounds)
     share = 100 * counts.div(counts.sum(axis=1), axis=0)
-    return stacked([evidence(f"{FULL} − {arm}", share[FULL] - share[arm]) for arm in LABELS if arm != FULL])
+    return stacked(
+        [evidence(f"{name_of(FULL)} − {name_of(arm)}", share[FULL] - share[arm]) for arm in KEYS if arm != FULL]
+    )
 
 
 def flatter_on_captions(recorded: Recorded) -> Frame:
@@ -123,13 +128,13 @@ def facts(recorded: Recorded) -> Frame:
     means, counts = posterior_means(recorded.rounds), plays(recorded.rounds)
     rows = []
     for task in [name for name in TASKS if name in set(wide.index.get_level_values("task"))]:
-        ours = _paired(wide.loc[[task]].reindex(columns=[*LABELS, OPTIMA, "Random"]))
-        fixed = ours.reindex(LABELS).dropna().sort_values()
+        ours = _paired(wide.loc[[task]].reindex(columns=[*KEYS, OPTIMA, "random"]))
+        fixed = ours.reindex(KEYS).dropna().sort_values()
         row: dict[str, Any] = {"task": TASKS[task].title}
         if len(fixed):
-            row |= {"best fixed arm": f"{fixed.index[-1]} ({fixed.iloc[-1]:.1f})"}
-            row |= {"weakest fixed arm": f"{fixed.index[0]} ({fixed.iloc[0]:.1f})"}
-        row |= {name: f"{ours[name]:.1f}" for name in (OPTIMA, "Random") if name in ours}
+            row |= {"best fixed arm": f"{name_of(fixed.index[-1])} ({fixed.iloc[-1]:.1f})"}
+            row |= {"weakest fixed arm": f"{name_of(fixed.index[0])} ({fixed.iloc[0]:.1f})"}
+        row |= {name_of(key): f"{ours[key]:.1f}" for key in (OPTIMA, "random") if key in ours}
         row |= {"leading mean μ": _first(means, task, "{:.3f}")}
         share = counts.div(counts.sum(axis=1), axis=0)
         row |= {"most played": _first(100 * share, task, "{:.0f} %")}
@@ -153,4 +158,4 @@ def _first(wide: Frame, task: str, digits: str) -> str:
     if not len(wide) or task not in wide.index:
         return "–"
     ours = wide.loc[[task]].mean().sort_values()
-    return f"{ours.index[-1]} ({digits.format(ours.iloc[-1])})"
+    return f"{name_of(ours.index[-1])} ({digits.format(ours.iloc[-1])})"

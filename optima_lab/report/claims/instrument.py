@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optima_lab.bandits.arms import LABELS, LWD, label
+from optima_lab.bandits.arms import KEYS
 from optima_lab.config import TASKS, Config
 from optima_lab.config.parameters import changes_no_record, flat
+from optima_lab.display import name_of
 from optima_lab.errors import RecordError
 from optima_lab.experiments.records import read_evals, read_runs
 from optima_lab.experiments.run import open_experiments
 from optima_lab.presets import preset
 from optima_lab.report import statistics
+from optima_lab.report.statistics import FULL
 
 TEACHER = 85.0  # (a) points a teacher reaches on an understanding task, at least
 ABOVE_BLIND = 20.0  # (a) points of the teacher above text alone and above the majority
@@ -36,7 +38,7 @@ ROOM_TASKS = 2  # (e) tasks on which there is room
 _RUN = ("task", "experiment", "seed", "strategy")
 
 Scores = Mapping[str, Mapping[int, float]]  # strategy → seed → points
-FULL, NONE, OPTIMA = label(LWD), "None", "OPTIMA"
+NONE, OPTIMA = "none", "optima"
 MOST_SEEDS = 200  # looked at when saying how many seeds a resolution needs
 
 
@@ -117,7 +119,7 @@ def findings(runs: pd.DataFrame, evals: pd.DataFrame, facts: Mapping[str, Facts]
 
 
 def _scores(runs: pd.DataFrame, task: str, unit: float) -> Scores:
-    """Test scores of a task's finished runs; display names of strategies with settings of their own differ."""
+    """Test scores of a task's finished runs, by strategy: those with settings of their own are others."""
     scores: dict[str, dict[int, float]] = {}
     for run in runs.to_dict("records"):
         if run["task"] == task and run["done"]:
@@ -160,21 +162,21 @@ def _settled(task: str, evals: pd.DataFrame, unit: float) -> Finding:
         if (line["task"], line["split"], line["metric"]) == (task, "dev", "score"):
             curves.setdefault(line["strategy"], []).append((line["step"], line["value"] * unit))
     if not {FULL, NONE} <= set(curves):
-        return Finding("b", task, f"needs runs of {FULL} and {NONE}")
+        return Finding("b", task, f"needs runs of {name_of(FULL)} and {name_of(NONE)}")
     moved = {name: settled(*zip(*curve, strict=True)) for name, curve in curves.items()}
     if not np.isfinite([*moved.values()]).all():
         return Finding("b", task, f"a tenth of training needs {TENTH_EVALUATIONS} evaluations", False)
     worst = max(moved, key=lambda name: abs(moved[name]))
     text = (
         f"last tenth of training moves by {moved[FULL]:+.2f} (LWD), {moved[NONE]:+.2f} (none), at most "
-        f"{moved[worst]:+.2f} ({worst}; less than {SETTLED})"
+        f"{moved[worst]:+.2f} ({name_of(worst)}; less than {SETTLED})"
     )
     return Finding("b", task, text, abs(moved[worst]) < SETTLED)
 
 
 def _gap(task: str, teacher: float, scores: Scores) -> Finding:
     if not {FULL, NONE} <= set(scores):
-        return Finding("c", task, f"needs runs of {FULL} and {NONE}")
+        return Finding("c", task, f"needs runs of {name_of(FULL)} and {name_of(NONE)}")
     lwd, none = _mean(scores[FULL]), _mean(scores[NONE])
     low, high = GAP
     text = (
@@ -201,7 +203,9 @@ def _resolution(task: str, scores: Scores) -> tuple[float, Finding]:
     ours, full = scores.get(OPTIMA, {}), scores.get(FULL, {})
     differences = [ours[seed] - full[seed] for seed in ours if seed in full]
     if len(differences) < 2:
-        return float("nan"), Finding("d", task, f"needs two seeds of {OPTIMA} and {FULL}, has {len(differences)}")
+        return float("nan"), Finding(
+            "d", task, f"needs two seeds of {name_of(OPTIMA)} and {name_of(FULL)}, has {len(differences)}"
+        )
     half, needed = half_width(differences), seeds_needed(differences, wanted)
     text = f"OPTIMA - LWD is known to ± {half:.2f} from {len(differences)} seeds (± {wanted}: {needed} seeds)"
     return half, Finding("d", task, text, half <= wanted)
@@ -209,14 +213,14 @@ def _resolution(task: str, scores: Scores) -> tuple[float, Finding]:
 
 def _room(task: str, scores: Scores, half: float) -> Finding:
     """Over the seeds that all arms have."""
-    seeds = set.intersection(*(set(scores.get(name, {})) for name in LABELS))
+    seeds = set.intersection(*(set(scores.get(name, {})) for name in KEYS))
     if not seeds:
-        missing = [name for name in LABELS if name not in scores] or ["one seed"]
+        missing = [name_of(key) for key in KEYS if key not in scores] or ["one seed"]
         return Finding("e", task, f"needs runs of {', '.join(missing)}")
-    means = {name: _mean({seed: scores[name][seed] for seed in seeds}) for name in LABELS}
+    means = {name: _mean({seed: scores[name][seed] for seed in seeds}) for name in KEYS}
     best, worst = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
     spread = means[best] - means[worst]
-    text = f"best arm {best} {means[best]:.1f}, worst {worst} {means[worst]:.1f}: {spread:.1f} points"
+    text = f"best arm {name_of(best)} {means[best]:.1f}, worst {name_of(worst)} {means[worst]:.1f}: {spread:.1f} points"
     if not np.isfinite(half):
         return Finding("e", task, f"{text}; the half-width of (d) is missing")
     ratio = spread / half if half else float("inf")

@@ -12,28 +12,28 @@ import pandas as pd
 
 from optima_lab.display import DAGGER, FAINT, called, colour
 from optima_lab.report import statistics
-from optima_lab.report.claims.evidence import FULL, scores, stopped, variants
+from optima_lab.report.claims.evidence import scores, variants
 from optima_lab.report.figures import statistical
 from optima_lab.report.figures.style import WIDE, blank, canvas, note, style
-from optima_lab.report.statistics import Frame
+from optima_lab.report.statistics import FULL, Frame, stopped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MEAN = "OPTIMA simple mean"
-REFERENCES = (FULL, "Random")
+MEAN = "optima_mean"
+REFERENCES = (FULL, "random")
 NONE = "no seed has finished all of these runs"
-# Names of `evidence.name_of`, top to bottom, and what they are called in Fig. 7.
+# Strategies, top to bottom, and what they are called in Fig. 7.
 DESIGNS: Mapping[str, str] = {
-    "OPTIMA": "OPTIMA: all three losses",
-    "optima reward=kl": "reward: KL only (r_KD)",
-    "optima reward=layers": "reward: hidden and attention only (r_LWD)",
+    "optima": "OPTIMA: all three losses",
+    "optima:reward=kl": "reward: KL only (r_KD)",
+    "optima:reward=layers": "reward: hidden and attention only (r_LWD)",
     MEAN: "simple mean instead of moving average",
-    "optima attention=weights": "attention after softmax",
+    "optima:attention=weights": "attention after softmax",
     FULL: "LWD",
-    "Img+Txt+Multi attention=weights": "LWD, attention after softmax",
-    "Random": "random arms",
+    f"{FULL}:attention=weights": "LWD, attention after softmax",
+    "random": "random arms",
 }
 
 
@@ -52,10 +52,10 @@ def reward_design(runs: Frame) -> "Figure":
             blank(left, NONE)
         else:
             _dots(left, wide, names)
-            if "OPTIMA" in names:
-                others = [name for name in names if name != "OPTIMA"]
-                _dots(right, wide[others].sub(wide["OPTIMA"], axis=0), names, "{:+.1f}")
-        right.axvline(0, color=colour("OPTIMA"), lw=1.6)
+            if "optima" in names:
+                others = [name for name in names if name != "optima"]
+                _dots(right, wide[others].sub(wide["optima"], axis=0), names, "{:+.1f}")
+        right.axvline(0, color=colour("optima"), lw=1.6)
         for axes in (left, right):
             axes.grid(False, axis="y")
             axes.set_yticks(range(len(names)), [DESIGNS[name] + f" {DAGGER}" * (name in marks) for name in names])
@@ -131,15 +131,15 @@ def _paired(*tables: Frame) -> tuple[list[Frame], str]:
 
 def _stopped_samplers(runs: Frame) -> list[str]:
     """A line for every run of OPTIMA that was stopped; what is drawn of it is its last good state."""
-    return [line for name, line in stopped(runs).items() if name.lower().startswith("optima")]
+    return [line for name, line in stopped(runs).items() if name.startswith("optima")]
 
 
 def _dots(axes: "Axes", wide: Frame, names: Sequence[str], number: str = "{:.1f}") -> None:
     """Each seed as a dot in the row of its name, their mean as a mark, and in numbers at the right."""
     drawn = wide.columns.intersection(list(names))
     scores = wide[drawn].melt(var_name="strategy", ignore_index=False).reset_index()
-    edges = {name: colour(name if name in REFERENCES else "OPTIMA") for name in names}
-    faces = {name: edges[name] if name in (*REFERENCES, "OPTIMA") else "white" for name in names}
+    edges = {name: colour(name if name in REFERENCES else "optima") for name in names}
+    faces = {name: edges[name] if name in (*REFERENCES, "optima") else "white" for name in names}
     statistical.dots(axes, scores, names, faces, edges)
     statistical.means(axes, scores, names, number)
 
@@ -147,7 +147,7 @@ def _dots(axes: "Axes", wide: Frame, names: Sequence[str], number: str = "{:.1f}
 def _line(axes: "Axes", x: np.ndarray, table: Frame) -> None:
     """Means over seeds joined by a line, each seed as a small dot, a band of ± one standard deviation."""
     long = table.set_axis(x, axis=1).melt(var_name="x").astype(float)
-    statistical.line(axes, long, "x", "OPTIMA", "" if len(x) > 1 else None, ms=7, zorder=3)
+    statistical.line(axes, long, "x", "optima", "" if len(x) > 1 else None, ms=7, zorder=3)
     if len(table) > 1:
         axes.plot(long["x"], long["value"], "o", ms=3.5, color=FAINT, alpha=0.7, ls="")
 

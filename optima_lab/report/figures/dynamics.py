@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optima_lab.bandits.arms import LABELS
-from optima_lab.display import INK, arm_look, called, look
+from optima_lab.bandits.arms import KEYS
+from optima_lab.display import INK, arm_colour, arm_look, called, look, name_of
 from optima_lab.report import statistics
 from optima_lab.report.correlation import Correlation, Interval, mean_against_score
 from optima_lab.report.figures.posteriors import draw_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOOKED_UP = {"palette": "colour", "markers": "marker"}  # seaborn's word: what it is in `display.Look`
-SAMPLERS = ("OPTIMA", "OPTIMA calibrated")  # looked for in every run; others are drawn where they are recorded
+SAMPLERS = ("optima", "optima_calibrated")  # looked for in every run; others are drawn where they are recorded
 
 
 def reward_means(rounds: Frame, strategies: Sequence[str] = ()) -> "Figure":
@@ -45,9 +45,9 @@ def reward_means(rounds: Frame, strategies: Sequence[str] = ()) -> "Figure":
             axes.set_xlabel("round")
             axes.set_ylabel("posterior mean μ (no unit)")
             if table.empty:
-                blank(axes, f"no posterior means of {name} recorded")
+                blank(axes, f"no posterior means of {name_of(name)} recorded")
                 continue
-            _mean_lines(axes, table, statistics.arm_labels(rounds))
+            _mean_lines(axes, table, statistics.arm_keys(rounds))
             _shade(axes, statistics.initial_rounds(rounds, name))
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         known = [_average(rounds, present), _shading(rounds, present), _absent(absent)]
@@ -65,24 +65,25 @@ def mean_accuracy_correlation(rounds: Frame, evals: Frame, strategy: str = "") -
     rounds, evals = statistics.recorded(rounds), statistics.recorded(evals)
     task = statistics.task_of(rounds if len(rounds) else evals)
     strategy = strategy or statistics.samplers(rounds, "mean_after")[0]
-    result = mean_against_score(rounds, evals, strategy)
+    result, sampler = mean_against_score(rounds, evals, strategy), name_of(strategy)
     with style():
         figure, (axes,) = canvas((8.0, 5.0))
-        axes.set_title(statistics.title(task, f"does μ of {strategy} tell how good an arm is?"))
-        axes.set_xlabel(f"posterior mean μ of {strategy} at a checkpoint (no unit)")
+        axes.set_title(statistics.title(task, f"does μ of {sampler} tell how good an arm is?"))
+        axes.set_xlabel(f"posterior mean μ of {sampler} at a checkpoint (no unit)")
         axes.set_ylabel(f"{statistics.metric(task)} of the fixed arm, {result.split}")
         if result.n == 0:
-            blank(axes, f"no checkpoint has both a mean of {strategy} and a fixed arm's score")
+            blank(axes, f"no checkpoint has both a mean of {sampler} and a fixed arm's score")
         if result.n:
-            arms = [arm for arm in LABELS if arm in set(result.pairs["arm"])]
-            known = {"hue": "arm", "hue_order": arms, "style": "arm", "style_order": arms, "size": "step"}
-            drawn = {name: {arm: getattr(look(arm), kind) for arm in arms} for name, kind in LOOKED_UP.items()}
+            arms = {name_of(arm): look(arm) for arm in KEYS if arm in set(result.pairs["arm"])}
+            known = {"hue": "arm", "hue_order": [*arms], "style": "arm", "style_order": [*arms], "size": "step"}
+            drawn = {word: {arm: getattr(it, kind) for arm, it in arms.items()} for word, kind in LOOKED_UP.items()}
+            pairs = result.pairs.assign(arm=result.pairs["arm"].map(name_of))
             sizes = {"sizes": (18, 78), "size_norm": (0, result.pairs["step"].max())}
             labels = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
-            seaborn.scatterplot(result.pairs, x="mean", y="score", ax=axes, alpha=0.85, lw=0, **known, **drawn, **sizes)
+            seaborn.scatterplot(pairs, x="mean", y="score", ax=axes, alpha=0.85, lw=0, **known, **drawn, **sizes)
             axes.set(**labels)
             seaborn.move_legend(axes, "center left", bbox_to_anchor=(1.0, 0.5))
-        note(figure, [*_correlation_lines(result, strategy), *statistics.stopped(evals, [*LABELS, strategy]).values()])
+        note(figure, [*_correlation_lines(result, strategy), *statistics.stopped(evals, [*KEYS, strategy]).values()])
     return figure
 
 
@@ -91,7 +92,7 @@ def arm_frequency(rounds: Frame, strategies: Sequence[str] = (), windows: int = 
     rounds = statistics.recorded(rounds)
     task = statistics.task_of(rounds)
     present, absent = _shown(rounds, strategies)
-    marks, labels = statistics.stopped(rounds, present), statistics.arm_labels(rounds)
+    marks, arms = statistics.stopped(rounds, present), statistics.arm_keys(rounds)
     shares = {name: statistics.frequency(rounds, name, windows) for name in present}
     most = max([0.3, *(float(np.nanmax(share)) for share, _ in shares.values() if share.size)])
     with style():
@@ -104,16 +105,16 @@ def arm_frequency(rounds: Frame, strategies: Sequence[str] = (), windows: int = 
             axes.set_ylabel("arm")
             axes.grid(False)
             if not share.size:
-                blank(axes, f"no rounds of {name} recorded")
+                blank(axes, f"no rounds of {name_of(name)} recorded")
                 continue
-            axes.set_yticks(range(len(labels)), labels)
-            rows = np.arange(len(labels) + 1) - 0.5
+            axes.set_yticks(range(len(arms)), [*map(name_of, arms)])
+            rows = np.arange(len(arms) + 1) - 0.5
             drawn = {"cmap": "Blues", "vmin": 0, "vmax": 100 * most, "edgecolors": "face", "linewidth": 0.4}  # no seams
             mesh = axes.pcolormesh(edges, rows, 100 * share, **drawn)
             axes.invert_yaxis()
             axes.axvline(statistics.initial_rounds(rounds, name) + 0.5, color=INK, ls="--", lw=1.2)
             bar = figure.colorbar(mesh, ax=axes, label="share of the rounds in a window (%)")
-            uniform = 100 / len(labels)  # if nothing is learnt
+            uniform = 100 / len(arms)  # if nothing is learnt
             bar.ax.axhline(uniform, color=INK, lw=1.5)
             bar.ax.text(-0.2, uniform, f"uniform {uniform:.1f}", ha="right", va="center", fontsize=9, rotation=90)
         dashed = "dashed: end of the first rounds, which play every arm T0 times in random order"
@@ -130,33 +131,27 @@ def thompson_draw(rounds: Frame, strategy: str = "", number: int = 0, seed: int 
     first recorded, `strategy` to OPTIMA or, where that is not recorded, to the first that draws.
     """
     rounds = statistics.recorded(rounds)
-    strategy = strategy or next((name for name in statistics.samplers(rounds) if draw_of(rounds, name)), "OPTIMA")
+    strategy = strategy or next((name for name in statistics.samplers(rounds) if draw_of(rounds, name)), "optima")
     task, draw = statistics.task_of(rounds), draw_of(rounds, strategy, number, seed)
     with style():
         figure, (axes,) = canvas((9.6, 4.8))
-        axes.set_title(statistics.title(task, f"one draw of {strategy}" + (f", round {draw.round}" if draw else "")))
+        when = f", round {draw.round}" if draw else ""
+        axes.set_title(statistics.title(task, f"one draw of {name_of(strategy)}{when}"))
         axes.set_xlabel("reward (no unit): density of the posterior, tick = its mean μ, dot = this round's draw r̂")
         axes.set_ylabel("arm")
         axes.grid(False, axis="y")
         if draw is None:
-            blank(axes, f"no round of {strategy} with draws recorded")
+            blank(axes, f"no round of {name_of(strategy)} with draws recorded")
             return figure
-        labels = statistics.arm_labels(rounds)
-        for position, arm in enumerate(labels):
-            _density(
-                axes,
-                position,
-                arm_look(arm, position).colour,
-                draw.mean[position],
-                draw.deviation[position],
-                draw.draws[position],
-            )
+        arms = statistics.arm_keys(rounds)
+        for position, believed in enumerate(zip(draw.mean, draw.deviation, draw.draws, strict=True)):
+            _density(axes, position, arm_colour(position), *believed)
         winner = int(np.nanargmax(draw.draws))
         axes.axvline(draw.draws[winner], color=INK, lw=1, ls=":")
-        names = [f"{called(arm)}  (n = {n:.3g})" for arm, n in zip(labels, draw.plays, strict=True)]
-        axes.set_yticks(range(len(labels)), names)
-        axes.set_ylim(len(labels) - 0.4, -1.1)
-        won = f"{labels[winner]} drew the highest r̂ = {draw.draws[winner]:.3f} and is distilled in this round"
+        names = [f"{called(arm)}  (n = {n:.3g})" for arm, n in zip(arms, draw.plays, strict=True)]
+        axes.set_yticks(range(len(arms)), names)
+        axes.set_ylim(len(arms) - 0.4, -1.1)
+        won = f"{name_of(arms[winner])} drew the highest r̂ = {draw.draws[winner]:.3f} and is distilled in this round"
         note(figure, [won, draw.width])
     return figure
 
@@ -172,14 +167,14 @@ def _density(axes: "Axes", position: int, colour: str, mean: float, deviation: f
     axes.plot([draw], [position], "o", color=colour, mec=INK, ms=8, clip_on=False)
 
 
-def _mean_lines(axes: "Axes", table: Frame, labels: Sequence[str]) -> None:
+def _mean_lines(axes: "Axes", table: Frame, arms: Sequence[str]) -> None:
     lines = table.groupby(["arm", "round"])["mean"].mean()
-    for number, arm in enumerate(labels):
+    for number, arm in enumerate(arms):
         if arm in lines.index.get_level_values("arm"):
             line = lines.loc[arm]
             every = max(1, len(line) // 8)
             x, y = line.index.to_numpy(float), line.to_numpy(float)
-            shown = arm_look(arm, number)
+            shown = arm_look(number)
             drawn = {"color": shown.colour, "marker": shown.marker, "ms": 6, "markevery": every, "lw": 1.8}
             axes.plot(x, y, drawstyle="steps-post", label=called(arm), **drawn)
     axes.set_ylim(bottom=min(0.0, float(lines.min())))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from optima_lab.bandits.posterior import SHARED_NOISE, replay_posterior
-from optima_lab.report.statistics import arm_labels, is_vector
+from optima_lab.report.statistics import arm_keys, is_vector
 
 VECTORS = ("draws", "mean_before", "plays_before")
 
@@ -53,8 +53,8 @@ def draw_of(rounds: pd.DataFrame, strategy: str, number: int = 0, seed: int | No
     rounds: `optima_lab.experiments.records.read_rounds`. `seed` defaults to the first recorded.
     """
     run = rounds[rounds["strategy"] == strategy]
-    labels = arm_labels(rounds)
-    held = [run[name].map(lambda it: is_vector(it, len(labels))).to_numpy(bool) for name in VECTORS]
+    arms = arm_keys(rounds)
+    held = [run[name].map(lambda it: is_vector(it, len(arms))).to_numpy(bool) for name in VECTORS]
     drawn = run[np.logical_and.reduce(held)]
     drawn = drawn if seed is None else drawn[drawn["seed"] == seed]
     drawn = drawn[drawn["round"] == number] if number else drawn[~drawn["initial"].astype(bool)]
@@ -65,16 +65,16 @@ def draw_of(rounds: pd.DataFrame, strategy: str, number: int = 0, seed: int | No
     before = run[(run["experiment"] == row["experiment"]) & (run["seed"] == row["seed"])].sort_values("round")
     before = before[before["round"] < row["round"]]
     policy = str(row.get("policy") or "")
-    return Draw(int(row["round"]), policy, mean, _deviation(before, row, mean, labels), plays, draws)
+    return Draw(int(row["round"]), policy, mean, _deviation(before, row, mean, arms), plays, draws)
 
 
-def _deviation(before: pd.DataFrame, row: pd.Series, mean: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
+def _deviation(before: pd.DataFrame, row: pd.Series, mean: np.ndarray, arms: tuple[str, ...]) -> np.ndarray:
     """(K,) that the sampler held after the rounds `before` `row`; NaN where these do not lead to its recorded mean."""
-    unknown = np.full(len(labels), np.nan)
+    unknown = np.full(len(arms), np.nan)
     parameters = row.get("parameters")
     if not isinstance(parameters, dict) or before["round"].tolist() != list(range(1, int(row["round"]))):
         return unknown
-    arm = np.array([labels.index(name) if name in labels else -1 for name in before["arm"]], np.int64)
-    belief = replay_posterior(str(row.get("policy")), parameters, arm, before["reward"].to_numpy(float), len(labels))
+    arm = np.array([arms.index(name) if name in arms else -1 for name in before["arm"]], np.int64)
+    belief = replay_posterior(str(row.get("policy")), parameters, arm, before["reward"].to_numpy(float), len(arms))
     same = belief is not None and np.allclose(belief.mean[-1], mean, atol=1e-9)
     return belief.deviation[-1] if belief is not None and same else unknown

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
-from optima_lab.bandits.arms import LABELS, LWD, label
+from optima_lab.bandits.arms import KEYS
 from optima_lab.config import TASKS
-from optima_lab.display import FAINT, INK, TEACHER, base, called, colour, in_order, look
+from optima_lab.display import FAINT, INK, TEACHER, base, called, colour, in_order, look, name_of
 from optima_lab.report import statistics
 from optima_lab.report.figures import statistical
 from optima_lab.report.figures.style import NARROW, WIDE, blank, canvas, note, style, thousands
-from optima_lab.report.statistics import Frame
+from optima_lab.report.statistics import FULL, Frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SINGLE = LABELS[:3]  # the arms of one module
-FULL = label(LWD)
+SINGLE = KEYS[:3]  # the arms of one module
 Reference = tuple[str, str, float, str]  # of a line across: name, dash, value, ink
-COMPARED = (*LABELS, "Random", "OPTIMA")
+COMPARED = (*KEYS, "random", "optima")
 
 
 class ExampleLike(Protocol):
@@ -86,7 +85,7 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
     evals = statistics.recorded(evals)
     task = statistics.task_of(evals)
     scores = statistics.final_scores(evals)
-    shown = scores[scores["strategy"].map(base) != "None"]
+    shown = scores[scores["strategy"].map(base) != "none"]
     names = in_order({*statistics.named(COMPARED, evals), *shown["strategy"]})
     table, marks = statistics.over_seeds(shown).reindex(names), statistics.stopped(evals)
     teacher, teachers = _teacher(summaries, evals)
@@ -107,7 +106,7 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
             axes.set_yticks(range(len(names)), [called(name, marks) for name in names])
             axes.set_ylim(len(names) - 0.4, -0.6)
         right.tick_params(labelleft=False)
-        absent = statistics.missing(evals, scores, [*COMPARED, "None"])
+        absent = statistics.missing(evals, scores, [*COMPARED, "none"])
         note(figure, [*absent, teachers, _error_bars(table), _paper(task), *marks.values()])
     return figure
 
@@ -121,7 +120,7 @@ def _teacher(summaries: Sequence[Mapping[str, Any]], evals: Frame) -> tuple[floa
     return statistics.teacher_score(summaries), ""
 
 
-def generalization(evals: Frame, strategies: Sequence[str] = ("OPTIMA", FULL)) -> "Figure":
+def generalization(evals: Frame, strategies: Sequence[str] = ("optima", FULL)) -> "Figure":
     """Fig. 4: prediction loss and KL on the dev split through training, OPTIMA against layerwise distillation."""
     evals = statistics.recorded(evals)
     strategies = statistics.named(strategies, evals)
@@ -212,8 +211,8 @@ def _clear(start: float, size: float, lines: Sequence[Reference]) -> float:
 
 def _references(scores: Frame, teacher: float = float("nan")) -> list[Reference]:
     """No distillation and the teacher, as far as they are recorded: name, dash, value, ink."""
-    undistilled = scores[scores["strategy"].map(base) == "None"].groupby("strategy")["value"].mean()
-    lines = [(called(name), look("None").dash, float(undistilled[name]), FAINT) for name in in_order(undistilled.index)]
+    undistilled = scores[scores["strategy"].map(base) == "none"].groupby("strategy")["value"].mean()
+    lines = [(called(name), look("none").dash, float(undistilled[name]), FAINT) for name in in_order(undistilled.index)]
     every = [*lines, (TEACHER.label, TEACHER.dash, teacher, INK)]
     return [each for each in every if np.isfinite(each[2])]
 
@@ -259,8 +258,8 @@ def _error_bars(table: Frame) -> str:
 
 def _paper(task: str) -> str:
     """The paper's own numbers, as far as it prints them."""
-    known = [("teacher", "teacher"), (FULL, "LWD"), ("Img+Multi", "Img+Multi"), ("OPTIMA", "OPTIMA")]
-    scores = [(name, statistics.paper_score(task, key)) for key, name in known]
+    known = {"teacher": "teacher", FULL: "LWD", **{key: name_of(key) for key in ("img+multi", "optima")}}
+    scores = [(name, statistics.paper_score(task, key)) for key, name in known.items()]
     text = ", ".join(f"{name} {score:.1f}" for name, score in scores if np.isfinite(score))
     return f"reported in the paper (CoCa-Large → CoCa-Tiny12, full data): {text}" if text else ""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from optima_lab.display import INK, called, look
+from optima_lab.display import INK, called, look, name_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +101,7 @@ def line(axes: "Axes", points: "pd.DataFrame", x: str, strategy: str, label: str
     labels = axes.get_xlabel(), axes.get_ylabel()
     seaborn.lineplot(points, x=x, y="value", ax=axes, legend=False, **interval, err_kws=fill, **shown)
     axes.set(xlabel=labels[0], ylabel=labels[1])
-    axes.lines[-1].set_label(f"_{strategy}" if label is None else label or called(strategy))
+    axes.lines[-1].set_label(f"_{name_of(strategy)}" if label is None else label or called(strategy))
 
 
 def matrix(axes: "Axes", values: "np.ndarray", names: Sequence[str], label: str) -> None:

@@ -16,7 +16,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from optima_lab.config.parameters import flat
-from optima_lab.display import DAGGER, FAINT, INK, STRATEGIES
+from optima_lab.display import DAGGER, FAINT, INK
 from optima_lab.errors import ConfigError
 from optima_lab.experiments.experiment import Experiment
 from optima_lab.files import expand, json_text, write_bytes, write_text
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 NARROW, WIDE, TALL = (6.4, 4.2), (9.6, 4.6), (9.6, 7.2)  # inches
 FORMATS = ("svg", "png", "pdf")
 LARGE_BYTES = 300_000  # of a picture in a notebook
-ORDER = tuple(STRATEGIES)  # left to right, top to bottom
 
 _RC: Mapping[str, Any] = {
     "axes.edgecolor": FAINT,

@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from optima_lab.bandits.arms import LWD, label
 from optima_lab.config import TASKS
 from optima_lab.display import FAINT, INK, called, colour, in_order, look, task_title
 from optima_lab.report import statistics
 from optima_lab.report.figures.style import TALL, WIDE, blank, canvas, note, style
-from optima_lab.report.statistics import Frame
+from optima_lab.report.statistics import FULL, Frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FULL = label(LWD)
-SHOWN = ("OPTIMA", "OPTIMA calibrated", "Random", "Multi", "None")
+SHOWN = ("optima", "optima_calibrated", "random", "multi", "none")
 FEWEST = 3  # seeds that are given an interval: that of two is 12.7 standard errors wide on each side
 MARKERS = ("o", "s", "^", "D", "v", "P")  # one a task
 
@@ -98,7 +96,7 @@ def _absent(expected: Sequence[str], found: Sequence[str]) -> str:
     return f"not recorded: {', '.join(absent)}" if absent else ""
 
 
-def sampler_spread(rounds: Frame, strategy: str = "OPTIMA") -> Frame:
+def sampler_spread(rounds: Frame, strategy: str = "optima") -> Frame:
     """The sampler's own spread beside what it is to tell apart, round by round: task, experiment, round, step, ratio.
 
     ratio: (largest − smallest mean reward of the arms) / (median over arms of 1/√(n_k + 1)). Below 1 the draws are
@@ -150,7 +148,7 @@ AXES = (
 
 
 def when_it_pays(
-    evals: Frame, rounds: Frame, summaries: Mapping[str, Mapping[str, Any]], name: str = "OPTIMA"
+    evals: Frame, rounds: Frame, summaries: Mapping[str, Mapping[str, Any]], name: str = "optima"
 ) -> "Figure":
     """A strategy minus LWD over three axes: length of training, gap to the teacher, rewards beside the draws."""
     table = against_three(statistics.recorded(evals), statistics.recorded(rounds), summaries, name)

@@ -13,18 +13,18 @@ import pandas as pd
 from optima_lab.config import TASKS
 from optima_lab.display import INK, called, task_title
 from optima_lab.report import pages, statistics
-from optima_lab.report.claims.evidence import FULL, Recorded, all_stopped, scores, stopped
+from optima_lab.report.claims.evidence import Recorded, all_stopped, scores
 from optima_lab.report.figures.style import blank, canvas, note, style
 from optima_lab.report.pages import Cell
-from optima_lab.report.statistics import Frame
+from optima_lab.report.statistics import FULL, Frame, stopped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Rows of Table 1 that can be measured: strategies of the student of the preset's own size (the paper's Tiny12), then of
 # the smallest one (Tiny6), taught by the student of middle size as in the paper, and by the large teacher directly.
-OWN = ("None", "KL only", "DIDE", FULL, "Random", "OPTIMA", "OPTIMA calibrated")
-SMALL = ("None", FULL, "OPTIMA")
+OWN = ("none", "kl", "dide", FULL, "random", "optima", "optima_calibrated")
+SMALL = ("none", FULL, "optima")
 MODELS = ("Large", "Tiny12", "Tiny6")
 TEXTS = ("student", "strategy", "method", "teacher")  # columns of words, not of numbers
 BAR = "#b4b4b4"  # light: error bars must be seen inside

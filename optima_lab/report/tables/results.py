@@ -101,7 +101,7 @@ def reported(tasks: Sequence[str] = tuple(TASKS), model: str = "CoCa-Tiny12") ->
     """The paper's own rows of Tables 1 and 4 in the form of `results`; kind is 'reported (paper)'."""
     rows = []
     for task in tasks:
-        for name in ("teacher", "Img+Txt+Multi", "OPTIMA"):
+        for name in ("teacher", statistics.FULL, "optima"):
             mean = statistics.paper_score(task, name, model)
             sd = np.nan if name == "teacher" else statistics.paper_score(task, name, model, "sd")
             rows.append(

@@ -6,24 +6,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
 from optima_lab.config.parameters import override
 from optima_lab.presets import preset
 from optima_lab.report.claims.instrument import Facts, Finding, _same, findings, half_width, seeds_needed, settled
 
 VQA = Facts(teacher=90.0, text_only=36.0, majority=33.0)
 COCO = Facts(teacher=320.0, second_reference=400.0)
-SCORES = {"None": 80.0, "Img+Txt+Multi": 85.0, "OPTIMA": 85.5, "Img": 81.0, "Txt": 80.5, "Multi": 84.0}
-SCORES |= {"Img+Txt": 82.0, "Img+Multi": 84.5, "Txt+Multi": 84.0}
+SCORES = {"none": 80.0, "img+txt+multi": 85.0, "optima": 85.5, "img": 81.0, "txt": 80.5, "multi": 84.0}
+SCORES |= {"img+txt": 82.0, "img+multi": 84.5, "txt+multi": 84.0}
 
 
 def runs(task: str = "vqa", seeds: int = 3, spread: float = 0.1, lwd: float = 85.0, none: float = 80.0) -> pd.DataFrame:
     """Scores of `SCORES`; OPTIMA's differ by -spread, 0, +spread, … over the seeds."""
     rows = [
         {"task": task, "seed": seed, "strategy": name, "done": True}
-        | {"score_test": score + (spread * (seed - (seeds - 1) / 2) if name == "OPTIMA" else 0.0)}
+        | {"score_test": score + (spread * (seed - (seeds - 1) / 2) if name == "optima" else 0.0)}
         for seed in range(seeds)
-        for name, score in {**SCORES, "Img+Txt+Multi": lwd, "None": none}.items()
+        for name, score in {**SCORES, "img+txt+multi": lwd, "none": none}.items()
     ]
     return pd.DataFrame(rows)
 
@@ -34,7 +34,7 @@ def evals(task: str = "vqa", last: float = 85.2, before: float = 85.0, count: in
     values = np.where(steps > 0.9 * steps[-1], last, before)
     known = {"task": task, "split": "dev", "metric": "score"}
     return pd.concat(
-        pd.DataFrame({"step": steps, "value": values, "strategy": name, **known}) for name in ("None", "Img+Txt+Multi")
+        pd.DataFrame({"step": steps, "value": values, "strategy": name, **known}) for name in ("none", "img+txt+multi")
     )
 
 
@@ -117,14 +117,14 @@ def test_e_wants_room_on_two_tasks() -> None:
 
 
 def test_what_is_missing_is_said() -> None:
-    few = runs().query("strategy in ['None', 'Img']")
+    few = runs().query("strategy in ['none', 'img']")
     found = findings(few, evals(), {"vqa": VQA})
     assert [find(letter, found).holds for letter in "cde"] == [None, None, None]
     assert "Img+Txt+Multi" in find("c", found).text
     assert "Txt, Multi" in find("e", found).text
     unfinished = runs().assign(done=False)
     assert find("c", findings(unfinished, evals(), {"vqa": VQA})).holds is None
-    assert set(LABELS) <= set(SCORES)
+    assert set(KEYS) <= set(SCORES)
 
 
 def test_runs_of_one_configuration_count_however_they_were_computed() -> None:

@@ -16,7 +16,7 @@ from optima_lab.report.claims.claims import CLAIMS
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
     """Comparisons of a population in which OPTIMA is ahead of everything."""
-    return ledger.details(planted.recorded({"OPTIMA": 4.0}))
+    return ledger.details(planted.recorded({"optima": 4.0}))
 
 
 def test_the_page_says_every_claim_its_verdict_and_how_it_was_judged(rows: pd.DataFrame, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_the_files_hold_statistic_n_effect_interval_and_verdict(rows: pd.DataFra
 
 def test_students_that_were_stopped_are_named_above_the_verdicts(rows: pd.DataFrame) -> None:
     small = planted.runs({})
-    lost = (small["strategy"] == "OPTIMA") & (small["seed"] == 1) & (small["task"] == "vqa")
+    lost = (small["strategy"] == "optima") & (small["seed"] == 1) & (small["task"] == "vqa")
     small = small.assign(stopped=lost.map({True: "round 3: kl loss: <NaN>", False: ""}))
     told = evidence.all_stopped(planted.recorded({}, two_stage=small))
     assert told == ["† OPTIMA stopped in round 3: kl loss: <NaN> (VQA, seed 1)"]

@@ -7,7 +7,7 @@ import pandas as pd
 import planted
 import pytest
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
 from optima_lab.report.claims import claims, evidence, evidence_bandit
 from optima_lab.report.claims import verdicts as ledger
 from optima_lab.report.claims.claims import CLAIMS
@@ -15,7 +15,7 @@ from optima_lab.report.claims.evidence import Recorded
 from optima_lab.report.claims.pooling import TASK_STREAMS
 from optima_lab.report.claims.significance import FAILS, HOLDS, NEEDS, UNKNOWN, said
 
-FULL = "Img+Txt+Multi"
+FULL = "img+txt+multi"
 LWD_ONLY = [claim for claim in CLAIMS if claim.name == "beats_lwd"]
 
 
@@ -33,16 +33,16 @@ def verdict(name: str, recorded: Recorded) -> str:
 @pytest.mark.parametrize(
     ("claim", "helps"),
     [
-        ("beats_lwd", ["OPTIMA"]),
-        ("beats_random", ["OPTIMA"]),
-        ("beats_arms", ["OPTIMA"]),
-        ("beats_baselines", ["OPTIMA"]),
-        ("combined_reward", ["OPTIMA"]),
-        ("moving_average", ["OPTIMA"]),
-        ("inner_halflife", ["OPTIMA", "decay=0.8", "decay=0.9", "decay=0.95"]),
-        ("calibrated_beats_lwd", ["OPTIMA calibrated"]),
-        ("calibrated_beats_optima", ["OPTIMA calibrated"]),
-        ("calibrated_beats_random", ["OPTIMA calibrated"]),
+        ("beats_lwd", ["optima"]),
+        ("beats_random", ["optima"]),
+        ("beats_arms", ["optima"]),
+        ("beats_baselines", ["optima"]),
+        ("combined_reward", ["optima"]),
+        ("moving_average", ["optima"]),
+        ("inner_halflife", ["optima", "decay=0.8", "decay=0.9", "decay=0.95"]),
+        ("calibrated_beats_lwd", ["optima_calibrated"]),
+        ("calibrated_beats_optima", ["optima_calibrated"]),
+        ("calibrated_beats_random", ["optima_calibrated"]),
     ],
 )
 def test_what_is_planted_in_the_scores_is_found(claim: str, helps: list[str]) -> None:
@@ -52,60 +52,60 @@ def test_what_is_planted_in_the_scores_is_found(claim: str, helps: list[str]) ->
 
 
 def test_one_arm_that_is_better_refutes_that_optima_beats_every_arm() -> None:
-    assert verdict("beats_arms", planted.recorded({"OPTIMA": 5.0, "Multi": 10.0})) == FAILS
-    row = judged("beats_arms", planted.recorded({"OPTIMA": 5.0, "Multi": 10.0}))
+    assert verdict("beats_arms", planted.recorded({"optima": 5.0, "multi": 10.0})) == FAILS
+    row = judged("beats_arms", planted.recorded({"optima": 5.0, "multi": 10.0}))
     assert row["comparison"] == "OPTIMA − Multi" and row["effect"] < 0
     assert "5 of 6 comparisons hold, 1 the other way" in row["note"]
 
 
 def test_modules_differ_where_some_pair_does_on_every_task() -> None:
-    assert verdict("modules_differ", planted.recorded({"Multi": 30.0})) == HOLDS
+    assert verdict("modules_differ", planted.recorded({"multi": 30.0})) == HOLDS
     assert verdict("modules_differ", planted.recorded({})) == NEEDS
     assert verdict("modules_differ", planted.recorded({}, seeds=7)) == UNKNOWN
-    on_one = planted.runs({"Multi": 30.0}, tasks=("vqa",))
+    on_one = planted.runs({"multi": 30.0}, tasks=("vqa",))
     rest = planted.runs({}, tasks=("snli_ve", "nlvr2"))
     mixed = Recorded(pd.concat([on_one, rest]), planted.rounds(), planted.evals({}))
     assert verdict("modules_differ", mixed) == NEEDS, "two tasks are open, and three seeds cannot close them"
 
 
 def test_fewer_modules_can_be_better_on_one_task() -> None:
-    assert verdict("fewer_can_be_better", planted.recorded({"Txt": 40.0})) == HOLDS
+    assert verdict("fewer_can_be_better", planted.recorded({"txt": 40.0})) == HOLDS
     assert verdict("fewer_can_be_better", planted.recorded({})) == NEEDS
     assert verdict("fewer_can_be_better", planted.recorded({FULL: 60.0})) == FAILS
 
 
 @pytest.mark.parametrize(("optima", "found"), [(0.5, HOLDS), (1.5, FAILS), (1.0, UNKNOWN)])
 def test_losses_on_dev(optima: float, found: str) -> None:
-    evals = planted.evals({"OPTIMA": optima, FULL: 1.0})
+    evals = planted.evals({"optima": optima, FULL: 1.0})
     assert verdict("lower_losses", planted.recorded({}, evals=evals)) == found
 
 
 @pytest.mark.parametrize(
     ("favourite", "leads", "played", "trails"),
-    [(FULL, HOLDS, HOLDS, HOLDS), ("Txt", FAILS, FAILS, HOLDS), ("Multi", FAILS, FAILS, FAILS)],
+    [(FULL, HOLDS, HOLDS, HOLDS), ("txt", FAILS, FAILS, HOLDS), ("multi", FAILS, FAILS, FAILS)],
 )
 def test_which_arm_leads(favourite: str, leads: str, played: str, trails: str) -> None:
     recorded = planted.recorded({}, rounds=planted.rounds(favourite))
     assert verdict("all_modules_lead", recorded) == leads
     assert verdict("most_played", recorded) == played
-    if favourite == "Multi":
+    if favourite == "multi":
         assert verdict("decoder_trails", recorded) == trails
 
 
 def test_means_that_tell_which_arm_is_good() -> None:
     """The arm of all modules has the largest mean; it is best, or another one is."""
-    right, wrong = (planted.recorded({}, evals=planted.evals({}, better=better)) for better in (FULL, "Txt"))
+    right, wrong = (planted.recorded({}, evals=planted.evals({}, better=better)) for better in (FULL, "txt"))
     assert [verdict(name, right) for name in ("means_tell", "means_rank")] == [HOLDS, HOLDS]
     assert verdict("means_tell", wrong) == FAILS
     assert verdict("means_rank", wrong) != HOLDS
 
 
 def test_the_smallest_student() -> None:
-    low, high = planted.runs({}), planted.runs({"OPTIMA": 6.0, FULL: 6.0})
+    low, high = planted.runs({}), planted.runs({"optima": 6.0, FULL: 6.0})
     assert verdict("two_stages", planted.recorded({}, tiny6=low, two_stage=high)) == HOLDS
     assert verdict("two_stages", planted.recorded({}, tiny6=high, two_stage=low)) == FAILS
     assert verdict("two_stages", planted.recorded({}, tiny6=high)) == UNKNOWN
-    ahead = planted.runs({"OPTIMA": 6.0})
+    ahead = planted.runs({"optima": 6.0})
     assert verdict("beats_lwd_tiny6", planted.recorded({}, two_stage=ahead)) == HOLDS
 
 
@@ -123,21 +123,21 @@ def test_nothing_recorded_cannot_be_told_and_one_seed_needs_others() -> None:
     table = ledger.ledger(empty)
     assert list(table["claim"]) == [claim.name for claim in CLAIMS]
     assert set(table["verdict"]) == {UNKNOWN} and table["note"].str.startswith("not recorded").all()
-    one = ledger.ledger(planted.recorded({"OPTIMA": 50.0}, seeds=1)).set_index("claim")
+    one = ledger.ledger(planted.recorded({"optima": 50.0}, seeds=1)).set_index("claim")
     assert set(one["verdict"]) == {UNKNOWN, NEEDS}
     assert one.loc["beats_lwd", "verdict"] == NEEDS and "VQA (one seed has no scatter)" in one.loc["beats_lwd", "note"]
 
 
 def test_a_claim_does_not_hold_by_what_is_left_out() -> None:
     """DIDE is not recorded: that OPTIMA beats KL is not that it beats both."""
-    runs = planted.runs({"OPTIMA": 5.0})
-    recorded = Recorded(runs[runs["strategy"] != "DIDE"], planted.rounds(), planted.evals({}))
+    runs = planted.runs({"optima": 5.0})
+    recorded = Recorded(runs[runs["strategy"] != "dide"], planted.rounds(), planted.evals({}))
     row = judged("beats_baselines", recorded)
     assert row["verdict"] == UNKNOWN and "1 of 2 comparisons recorded" in row["note"]
 
 
 def test_details_hold_every_task_and_correct_only_what_decides() -> None:
-    rows = ledger.details(planted.recorded({"OPTIMA": 5.0}))
+    rows = ledger.details(planted.recorded({"optima": 5.0}))
     ours = rows[rows["claim"] == "beats_arms"]
     assert len(ours) == 6 * (1 + 4) and ours["decides"].sum() == 6
     deciding, each = ours[ours["decides"]], ours[~ours["decides"]]
@@ -150,32 +150,32 @@ def test_details_hold_every_task_and_correct_only_what_decides() -> None:
 
 def test_scores_are_named_by_settings_and_not_by_what_they_are_called() -> None:
     wide = evidence.scores(planted.runs({"decay=0.5": 100.0}, scatter=0))
-    assert (wide["optima decay=0.5"] == 170).all() and (wide["OPTIMA"] == 70).all()
+    assert (wide["optima:decay=0.5"] == 170).all() and (wide["optima"] == 70).all()
     assert list(evidence.variants(planted.runs({}), "decay").columns) == list(planted.DECAYS)
     assert list(evidence.variants(planted.runs({}), "round_steps").columns) == [4, 8]
 
 
 def test_differences_by_hand() -> None:
     """Scores 70 ± noise with planted gains: without noise OPTIMA − LWD is the gain, whatever the seed."""
-    runs = planted.runs({"OPTIMA": 2.5, FULL: 1.0}, scatter=0)
-    found = evidence.beats("OPTIMA", [FULL])(Recorded(runs, planted.rounds(), planted.evals({})))
+    runs = planted.runs({"optima": 2.5, FULL: 1.0}, scatter=0)
+    found = evidence.beats("optima", [FULL])(Recorded(runs, planted.rounds(), planted.evals({})))
     assert len(found) == 12 and np.allclose(found["value"].astype(float), 1.5)
     assert (found["scale"] == 0).all(), "no scatter to measure by"
 
 
 def test_modules_spared_by_hand() -> None:
     """An arm of one module in every round spares two thirds of LWD's."""
-    rounds = planted.rounds().assign(arm="Txt")
+    rounds = planted.rounds().assign(arm="txt")
     found = claims.CLAIMS[[c.name for c in CLAIMS].index("no_extra_cost")].evidence(planted.recorded({}, rounds=rounds))
     assert np.allclose(found["value"].astype(float), 2 / 3)
     assert verdict("no_extra_cost", planted.recorded({}, rounds=rounds)) == HOLDS
-    assert set(LABELS) >= {"Txt"}
+    assert set(KEYS) >= {"txt"}
 
 
 def test_facts_are_means_over_the_same_seeds() -> None:
     """A second seed that has nothing but the preset's own γ, and is far better, does not make that one the best."""
-    runs = planted.runs({"decay=0.5": 2.0, "Txt": 1.0}, 2, ("vqa",), scatter=0)
-    short = runs[(runs["seed"] == 0) | (runs["own"].map(len) == 0) & (runs["strategy"] != "Txt")]
+    runs = planted.runs({"decay=0.5": 2.0, "txt": 1.0}, 2, ("vqa",), scatter=0)
+    short = runs[(runs["seed"] == 0) | (runs["own"].map(len) == 0) & (runs["strategy"] != "txt")]
     scores = short["score_test"] + 9.0 * short["seed"]
     recorded = Recorded(short.assign(score_test=scores), planted.rounds(seeds=2, tasks=("vqa",)), planted.evals({}, 2))
     facts = evidence_bandit.facts(recorded).loc["VQA"]
@@ -186,8 +186,8 @@ def test_facts_are_means_over_the_same_seeds() -> None:
 def still(where: str, gain: float, seeds: int) -> Recorded:
     """OPTIMA six deviations ahead of LWD; on the task `where` `gain` points, and there no score scatters at all."""
     others = tuple(task for task in ("vqa", "snli_ve", "nlvr2", "coco") if task != where)
-    frozen = planted.runs({"OPTIMA": gain}, seeds, (where,), scatter=0)
-    return planted.recorded({}, seeds, runs=pd.concat([planted.runs({"OPTIMA": 6.0}, seeds, others), frozen]))
+    frozen = planted.runs({"optima": gain}, seeds, (where,), scatter=0)
+    return planted.recorded({}, seeds, runs=pd.concat([planted.runs({"optima": 6.0}, seeds, others), frozen]))
 
 
 @pytest.mark.parametrize("where", ["vqa", "nlvr2", "coco"])
@@ -217,7 +217,7 @@ def old(recorded: Recorded) -> Recorded:
 
 
 def test_records_that_share_streams_across_tasks_are_pooled_by_seeds() -> None:
-    new, before = planted.recorded({"OPTIMA": 5.0}, 5), old(planted.recorded({"OPTIMA": 5.0}, 5))
+    new, before = planted.recorded({"optima": 5.0}, 5), old(planted.recorded({"optima": 5.0}, 5))
     assert new.independent and not before.independent
     assert not replace(new, runs=new.runs.assign(record_version=TASK_STREAMS - 1)).independent
     by_pairs, by_seeds = (judged("most_played", each) for each in (new, before))
@@ -245,9 +245,9 @@ def test_repetitions_of_a_timing_are_no_seeds() -> None:
 
 
 def test_tasks_that_disagree_are_named_beside_the_pooled_verdict() -> None:
-    parts = [planted.runs({"OPTIMA": 20.0 if task != "coco" else -20.0}, 6, (task,)) for task in planted.TASKS]
+    parts = [planted.runs({"optima": 20.0 if task != "coco" else -20.0}, 6, (task,)) for task in planted.TASKS]
     row = judged("beats_lwd", planted.recorded({}, 6, runs=pd.concat(parts)))
     assert row["by_task"] == "VQA holds, SNLI-VE holds, NLVR2 holds, COCO Caption does not hold"
     assert "tasks disagree" in row["note"] and row["verdict"] == HOLDS, "the mean over tasks is above zero"
-    same = judged("beats_lwd", planted.recorded({"OPTIMA": 20.0}, 6))
+    same = judged("beats_lwd", planted.recorded({"optima": 20.0}, 6))
     assert "tasks disagree" not in same["note"]

@@ -11,7 +11,7 @@ from optima_lab.report import statistics
 from optima_lab.report.claims.evidence import scores
 from optima_lab.report.figures import ablations
 
-GAIN = {"OPTIMA": 4.0, "reward=kl": 2.0, "reward=layers": 1.0, "decay=0.5": 0.5, "OPTIMA simple mean": -1.0}
+GAIN = {"optima": 4.0, "reward=kl": 2.0, "reward=layers": 1.0, "decay=0.5": 0.5, "optima_mean": -1.0}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_every_seed_is_a_dot_around_its_row_and_the_mean_a_tick() -> None:
     left, right = ablations.reward_design(runs).axes[:2]
     rows = [label.get_text() for label in left.get_yticklabels()]
     place = rows.index("reward: KL only (r_KD)")
-    wide = scores(runs)["optima reward=kl"], scores(runs)["OPTIMA"]
+    wide = scores(runs)["optima:reward=kl"], scores(runs)["optima"]
     for axes, expected in ((left, wide[0]), (right, wide[0] - wide[1])):
         drawn = np.concatenate([np.asarray(each.get_offsets()) for each in axes.collections])
         dots = drawn[np.round(drawn[:, 1]) == place]
@@ -110,14 +110,14 @@ def test_stopped_runs_are_marked_by_their_settings(runs: pd.DataFrame) -> None:
     figure = ablations.reward_design(spoilt)
     names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert [name for name in names if "†" in name] == ["reward: KL only (r_KD) †"]
-    told = "† optima reward=kl stopped in round 3: train loss: x (seed 1)"
+    told = "† OPTIMA (reward=kl) stopped in round 3: train loss: x (seed 1)"
     assert told in small_print(figure)
     assert told in small_print(ablations.halflife(spoilt)) and "†" not in small_print(ablations.halflife(runs))
 
 
 def test_means_are_never_of_different_seeds(runs: pd.DataFrame) -> None:
     """A second seed that has the preset's own γ alone, and is far better, lifts no single point."""
-    only = runs["own"].map(lambda own: not own) & (runs["strategy"] != "OPTIMA simple mean")
+    only = runs["own"].map(lambda own: not own) & (runs["strategy"] != "optima_mean")
     short = runs[(runs["seed"] == 0) | only].assign(score_test=lambda r: r["score_test"] + 9.0 * r["seed"])
     for draw, name in ((ablations.halflife, "OPTIMA"), (ablations.first_plays_and_round_length, "OPTIMA")):
         figure = draw(short)

@@ -6,8 +6,8 @@ import pytest
 from recorded_runs import INITIAL, Records
 from test_posteriors import drawn_deviations
 
-from optima_lab.bandits.arms import LABELS
-from optima_lab.display import colour
+from optima_lab.bandits.arms import KEYS, LABELS
+from optima_lab.display import colour, name_of
 from optima_lab.report import statistics
 from optima_lab.report.correlation import mean_against_score
 from optima_lab.report.figures import dynamics
@@ -17,8 +17,8 @@ def test_reward_means_are_the_recorded_ones(one: Records) -> None:
     figure = dynamics.reward_means(one.rounds)
     top, bottom = figure.axes
     assert [line.get_label() for line in top.lines] == [*LABELS[:-1], "Img+Txt+Multi (LWD)"]
-    assert [line.get_color() for line in top.lines] == [colour(arm) for arm in LABELS]
-    last = one.rounds[(one.rounds["strategy"] == "OPTIMA")].sort_values("round")["mean_after"].iloc[-1]
+    assert [line.get_color() for line in top.lines] == [colour(arm) for arm in KEYS]
+    last = one.rounds[(one.rounds["strategy"] == "optima")].sort_values("round")["mean_after"].iloc[-1]
     assert [line.get_ydata()[-1] for line in top.lines] == pytest.approx(last)
     shade = top.patches[0]
     assert (shade.get_x(), shade.get_x() + shade.get_width()) == (0.5, INITIAL + 0.5)
@@ -27,8 +27,8 @@ def test_reward_means_are_the_recorded_ones(one: Records) -> None:
 
 
 def test_reward_means_of_several_seeds_are_averages(three: Records) -> None:
-    figure = dynamics.reward_means(three.rounds, ["OPTIMA"])
-    ends = three.rounds[(three.rounds["strategy"] == "OPTIMA") & (three.rounds["round"] == 40)]["mean_after"]
+    figure = dynamics.reward_means(three.rounds, ["optima"])
+    ends = three.rounds[(three.rounds["strategy"] == "optima") & (three.rounds["round"] == 40)]["mean_after"]
     assert [line.get_ydata()[-1] for line in figure.axes[0].lines] == pytest.approx(np.mean(list(ends), axis=0))
     assert "lines are means over 3 seeds" in figure.get_supxlabel()
 
@@ -48,7 +48,7 @@ def test_correlation_draws_all_pairs_and_says_n(three: Records) -> None:
 def test_arm_frequency_draws_shares_and_marks_uniform_play(one: Records) -> None:
     figure = dynamics.arm_frequency(one.rounds)
     top, _, bar, _ = figure.axes
-    share, _ = statistics.frequency(one.rounds, "OPTIMA")
+    share, _ = statistics.frequency(one.rounds, "optima")
     assert np.asarray(top.collections[0].get_array()) == pytest.approx(100 * share)
     assert [tick.get_text() for tick in top.get_yticklabels()] == list(LABELS)
     assert bar.lines[-1].get_ydata()[0] == pytest.approx(100 / 7)
@@ -59,11 +59,11 @@ def test_arm_frequency_draws_shares_and_marks_uniform_play(one: Records) -> None
 
 def test_a_draw_shows_posteriors_and_the_winner(one: Records) -> None:
     figure = dynamics.thompson_draw(one.rounds)
-    row = one.rounds[(one.rounds["strategy"] == "OPTIMA") & (one.rounds["round"] == INITIAL + 1)].iloc[0]
+    row = one.rounds[(one.rounds["strategy"] == "optima") & (one.rounds["round"] == INITIAL + 1)].iloc[0]
     (axes,) = figure.axes
     dots = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
     assert dots == pytest.approx(row["draws"])
-    assert f"{row['arm']} drew the highest" in figure.get_supxlabel()
+    assert f"{name_of(row['arm'])} drew the highest" in figure.get_supxlabel()
     names = [tick.get_text() for tick in axes.get_yticklabels()]
     assert names[0] == f"Img  (n = {row['plays_before'][0]:.0f})"
     assert drawn_deviations(figure) == pytest.approx(1 / np.sqrt(row["plays_before"] + 1))  # 1/(n + 1) is a variance
@@ -99,7 +99,7 @@ def test_partial_records_are_drawn_or_told(one: Records, change) -> None:
 
 
 def test_missing_samplers_are_named(one: Records) -> None:
-    rounds = one.rounds[one.rounds["strategy"] != "OPTIMA calibrated"]
+    rounds = one.rounds[one.rounds["strategy"] != "optima_calibrated"]
     assert "not recorded: OPTIMA calibrated" in dynamics.reward_means(rounds).get_supxlabel()
     assert len(dynamics.arm_frequency(rounds).axes) == 2  # one panel and its colour bar
 
@@ -107,10 +107,10 @@ def test_missing_samplers_are_named(one: Records) -> None:
 def test_random_arms_draw_and_have_no_means(one: Records) -> None:
     """As real records are: nothing of Random is drawn where there are means, and it does not stand for OPTIMA."""
     rounds = one.rounds.copy()
-    random = rounds["strategy"] == "Random"
+    random = rounds["strategy"] == "random"
     rounds.loc[random, "draws"] = rounds.loc[random, "draws"].map(lambda _: [0.5] * 7)
-    assert statistics.samplers(rounds)[0] == "Random"
-    assert statistics.samplers(rounds, "mean_after") == ["OPTIMA", "OPTIMA calibrated"]
+    assert statistics.samplers(rounds)[0] == "random"
+    assert statistics.samplers(rounds, "mean_after") == ["optima", "optima_calibrated"]
     assert "Random" in " ".join(axes.get_title("left") for axes in dynamics.arm_frequency(rounds).axes)
     assert "μ of OPTIMA tell" in dynamics.mean_accuracy_correlation(rounds, one.evals).axes[0].get_title("left")
     assert "draw of OPTIMA," in dynamics.thompson_draw(rounds).axes[0].get_title("left")
@@ -120,9 +120,9 @@ def test_random_arms_draw_and_have_no_means(one: Records) -> None:
 
 
 def test_every_strategy_that_draws_or_has_means_is_drawn(one: Records) -> None:
-    rounds = one.rounds.replace({"strategy": {"OPTIMA": "OPTIMA (decay=0.9)", "OPTIMA calibrated": "gaussian_dts"}})
-    evals = one.evals.replace({"strategy": {"OPTIMA": "OPTIMA (decay=0.9)"}})
-    assert statistics.samplers(rounds) == ["OPTIMA (decay=0.9)", "gaussian_dts"]
+    rounds = one.rounds.replace({"strategy": {"optima": "optima:decay=0.9", "optima_calibrated": "gaussian_dts"}})
+    evals = one.evals.replace({"strategy": {"optima": "optima:decay=0.9"}})
+    assert statistics.samplers(rounds) == ["optima:decay=0.9", "gaussian_dts"]
     drawn = [dynamics.reward_means(rounds), dynamics.arm_frequency(rounds)]
     for figure in drawn:
         titles = " ".join(axes.get_title("left") for axes in figure.axes)

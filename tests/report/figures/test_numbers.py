@@ -25,13 +25,13 @@ def test_bars_dots_and_lines_across(three: Records, tmp_path: Path) -> None:
 
 
 def test_cells_of_a_heat_map_and_lines_by_name(one: Records, tmp_path: Path) -> None:
-    cells = read(style.save(dynamics.arm_frequency(one.rounds, ("OPTIMA",)), tmp_path, "plays"))
+    cells = read(style.save(dynamics.arm_frequency(one.rounds, ("optima",)), tmp_path, "plays"))
     shares = cells[cells["kind"] == "cell"]
     assert (
         set(shares["y"]) >= {"Img", "Img+Txt+Multi"}
         and shares["value"].astype(float).groupby(shares["x"]).sum().round().eq(100).all()
     )
-    lines = read(style.save(dynamics.reward_means(one.rounds, ("OPTIMA",)), tmp_path, "means"))
+    lines = read(style.save(dynamics.reward_means(one.rounds, ("optima",)), tmp_path, "means"))
     assert {"Img", "Img+Txt+Multi (LWD)"} <= set(lines["name"])
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import played
 import pytest
 
-from optima_lab.bandits.arms import LABELS
+from optima_lab.bandits.arms import KEYS
+from optima_lab.display import name_of
 from optima_lab.experiments import records
 from optima_lab.report.figures import dynamics
 from optima_lab.report.figures.posteriors import draw_of
@@ -24,10 +25,10 @@ def rounds_of(policy: str, parameters: dict, rewards: list[tuple[int, float]], m
     """The rounds of arms and rewards, and one more in which the sampler of this `mean` draws 0.1, 0.2, … 0.7."""
     base = {"task": "vqa", "experiment": "e", "seed": 0, "strategy": "S", "stopped": ""}
     base |= {"policy": policy, "parameters": parameters, "draws": None, "mean_before": None, "plays_before": None}
-    rows = [base | {"arm": LABELS[arm], "reward": reward, "initial": True} for arm, reward in rewards]
+    rows = [base | {"arm": KEYS[arm], "reward": reward, "initial": True} for arm, reward in rewards]
     plays = np.bincount([arm for arm, _ in rewards], minlength=7).astype(float)
     last = {"draws": np.arange(1, 8) / 10, "mean_before": np.array(mean), "plays_before": plays}
-    rows.append(base | last | {"arm": LABELS[6], "reward": 0.0, "initial": False})
+    rows.append(base | last | {"arm": KEYS[6], "reward": 0.0, "initial": False})
     return pd.DataFrame(rows).assign(round=range(1, len(rows) + 1), step=range(1, len(rows) + 1))
 
 
@@ -95,12 +96,12 @@ def test_a_width_that_is_not_known_is_not_drawn_and_that_is_said(change) -> None
     assert "Img+Txt+Multi drew the highest" in figure.get_supxlabel()
 
 
-@pytest.mark.parametrize("name", ["OPTIMA", "OPTIMA calibrated"])
+@pytest.mark.parametrize("name", ["optima", "optima_calibrated"])
 def test_records_on_disk_lead_to_the_width_that_the_draws_were_made_with(name: str, tmp_path: Path) -> None:
     """The sampler's own luck, drawn again: draws are μ + deviation · z with the same z as in the run."""
-    played.write(tmp_path, name)
+    played.write(tmp_path, name_of(name))
     draw = draw_of(records.read_rounds(places(tmp_path)), name, 30)
     assert draw is not None and draw.round == 30
     normal = (draw.draws - draw.mean) / draw.deviation
     assert 0.2 < np.std(normal) < 2.5
-    assert draw.noise == pytest.approx(1.0) if name == "OPTIMA" else 0.001 < draw.noise < 0.1
+    assert draw.noise == pytest.approx(1.0) if name == "optima" else 0.001 < draw.noise < 0.1

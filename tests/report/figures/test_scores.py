@@ -41,11 +41,11 @@ def dots_of(axes, position: int, upright: bool = True) -> np.ndarray:
 def test_module_contribution_draws_the_three_modules(one: Records) -> None:
     figure = figures.module_contribution(one.evals)
     (axes,) = figure.axes
-    expected = [score_at(name, LAST, 0) for name in ("Img", "Txt", "Multi")]
+    expected = [score_at(name, LAST, 0) for name in ("img", "txt", "multi")]
     assert [bar.get_height() for bar in axes.patches] == pytest.approx(expected)
     assert all(bar.get_y() == 0 for bar in axes.patches)
     assert [tick.get_text().split("\n")[0] for tick in axes.get_xticklabels()] == ["Img", "Txt", "Multi"]
-    assert line_values(axes, "no distillation")[0] == pytest.approx(score_at("None", LAST, 0))
+    assert line_values(axes, "no distillation")[0] == pytest.approx(score_at("none", LAST, 0))
     assert axes.get_title(loc="left") == "VQA: students distilled in one module"
     assert axes.get_ylabel() == "accuracy (%), test"
     assert small_print(figure) == "one seed: no error bars"
@@ -56,8 +56,8 @@ def test_several_seeds_show_mean_deviation_and_each_seed(three: Records) -> None
     figure = figures.module_contribution(three.evals)
     (axes,) = figure.axes
     bars = [patch for patch in axes.patches if patch.get_width() > 0.5]
-    assert bars[0].get_height() == pytest.approx(np.mean([score_at("Img", LAST, seed) for seed in range(3)]))
-    for column, name in enumerate(("Img", "Txt", "Multi")):
+    assert bars[0].get_height() == pytest.approx(np.mean([score_at("img", LAST, seed) for seed in range(3)]))
+    for column, name in enumerate(("img", "txt", "multi")):
         dots = dots_of(axes, column)
         assert dots[:, 1] == pytest.approx([score_at(name, LAST, seed) for seed in range(3)])
         assert dots[:, 0] == pytest.approx([-0.8 / 3, 0, 0.8 / 3]), "each seed at one offset, inside of its bar"
@@ -77,12 +77,12 @@ def test_arms_compared_draws_every_strategy_and_its_references(three: Records) -
     mean = {name: np.mean([score_at(name, LAST, seed) for seed in range(3)]) for name in ALL}
     assert widths == pytest.approx([mean[name] for name in ALL[1:]])
     lines = {str(line.get_label()): line for line in left.lines if not str(line.get_label()).startswith("_")}
-    assert set(lines) == {f"no distillation {mean['None']:.1f}", "teacher 91.0"}
+    assert set(lines) == {f"no distillation {mean['none']:.1f}", "teacher 91.0"}
     assert lines["teacher 91.0"].get_xdata()[0] == 91
-    difference = score_at("OPTIMA", LAST, 0) - score_at("Img+Txt+Multi", LAST, 0)
+    difference = score_at("optima", LAST, 0) - score_at("img+txt+multi", LAST, 0)
     dots = dots_of(right, 9, upright=False)
     assert dots[:, 1] == pytest.approx([difference] * 3) and np.unique(np.round(dots[:, 0], 6)).size == 3
-    assert any((each.get_facecolor() == to_rgba(colour("OPTIMA"))).all() for each in right.collections)
+    assert any((each.get_facecolor() == to_rgba(colour("optima"))).all() for each in right.collections)
     tick = next(line for line in right.lines if list(line.get_ydata()) == [9 - 0.32, 9 + 0.32])
     assert tick.get_xdata() == pytest.approx([difference] * 2), "the mean"
     assert f"{difference:+.1f}".replace("-", "−") in [text.get_text() for text in right.texts]
@@ -126,13 +126,13 @@ def test_partial_records_are_drawn_and_told(one: Records, draw) -> None:
     assert draw(nothing).axes[0].texts[0].get_text().startswith("no ")
     first_step = evals[evals["step"] == 25]
     draw(first_step)
-    absent = without(evals, "Img", "OPTIMA", "None", "Img+Txt+Multi")
+    absent = without(evals, "img", "optima", "none", "img+txt+multi")
     assert "not recorded" in small_print(draw(absent))
     draw(without(evals, *ALL[1:]))
 
 
 def test_an_unfinished_run_is_named_and_not_drawn(three: Records) -> None:
-    stopped = (three.evals["strategy"] == "Txt") & (three.evals["seed"] == 1) & (three.evals["step"] > 50)
+    stopped = (three.evals["strategy"] == "txt") & (three.evals["seed"] == 1) & (three.evals["step"] > 50)
     figure = figures.module_contribution(three.evals[~stopped])
     assert "not finished, not drawn: Txt (seed 1, step 50)" in small_print(figure)
     assert [len(dots_of(figure.axes[0], column)) for column in range(3)] == [3, 2, 3]
@@ -143,7 +143,7 @@ WHY = "round 12: gradient of head.classifier.weight: overflow of bfloat16"
 
 
 def test_a_student_that_was_stopped_is_marked_where_it_is_shown(one: Records) -> None:
-    evals = one.evals.assign(stopped=np.where(one.evals["strategy"] == "Img+Txt+Multi", WHY, ""))
+    evals = one.evals.assign(stopped=np.where(one.evals["strategy"] == "img+txt+multi", WHY, ""))
     told = f"† Img+Txt+Multi (LWD) stopped in {WHY} (seed 0)"
     figure = figures.arms_compared(evals)
     names = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
@@ -199,7 +199,7 @@ def test_same_records_same_bytes(three: Records, tmp_path: Path) -> None:
 @pytest.mark.parametrize("nothing", [57.5, 58.5, 70.5, 79.0])
 def test_numbers_touch_no_line(three: Records, draw, nothing: float) -> None:
     evals = three.evals.copy()
-    evals.loc[(evals["strategy"] == "None") & (evals["metric"] == "score"), "value"] = nothing
+    evals.loc[(evals["strategy"] == "none") & (evals["metric"] == "score"), "value"] = nothing
     figure = draw(evals)
     figure.draw_without_rendering()
     axes = figure.axes[0]

@@ -19,12 +19,12 @@ SPEED = {
 
 
 def recorded() -> Recorded:
-    return planted.recorded({"OPTIMA": 2.0}, two_stage=planted.runs({"OPTIMA": 1.0}), tiny6=planted.runs({}))
+    return planted.recorded({"optima": 2.0}, two_stage=planted.runs({"optima": 1.0}), tiny6=planted.runs({}))
 
 
 def test_medians_and_deviations_over_seeds() -> None:
     known = recorded()
-    scores = known.runs[(known.runs["task"] == "vqa") & (known.runs["strategy"] == "OPTIMA")]["score_test"]
+    scores = known.runs[(known.runs["task"] == "vqa") & (known.runs["strategy"] == "optima")]["score_test"]
     for quantity, expected in (("score", np.median(scores)), ("sd", np.std(scores, ddof=1))):
         table = paper_tables.measured(known, quantity)
         row = table[(table["student"] == "own size (Tiny12)") & (table["strategy"] == "OPTIMA")].iloc[0]

@@ -50,7 +50,7 @@ test("a round says why its arm was played", () => {
   assert.match(reason(track({ deviation: undefined }), 2), /^Its index = 0.7/);
   const other = { arm: Uint8Array.from([0, 1, 1, 255]), policy: "softmax" };
   assert.equal(reason(track(other), 2), "Chance chose it; the highest of the draws was that of Multi (0.7).");
-  assert.match(reason(track({ ...other, strategy: "You" }), 2), /^You chose it; /);
+  assert.match(reason(track({ ...other, strategy: "you" }), 2), /^You chose it; /);
   assert.equal(reason(track({ policy: "" }), 1), "This run always plays Txt.");
   assert.equal(reason(track({ policy: "random" }), 2), "Every arm had the same chance.");
   assert.equal(reason(track(), 3), "No module is imitated in this run.");
