@@ -7,7 +7,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists() and not path.is_symlink():
         return []
-    return _records(path, _text(path, "replace").split("\n"))
+    return parsed(path, _text(path, "replace").split("\n"))
 
 
-def _records(path: Path, lines: Sequence[str], first: int = 1) -> list[dict[str, Any]]:
+def parsed(path: Path, lines: Sequence[str], first: int = 1) -> list[dict[str, Any]]:
+    """The records of these lines of a .jsonl file, numbered from `first`; the last may be half-written."""
     records = []
     for number, line in enumerate(lines, first):
         if not line:
@@ -132,34 +133,6 @@ def _records(path: Path, lines: Sequence[str], first: int = 1) -> list[dict[str,
                 break
             raise RecordError(f"{path}:{number} must be a JSON object: {error}") from None
     return records
-
-
-@dataclass
-class LineTail:
-    """The records of a .jsonl file that grows: together those of `read_lines`, each parsed once."""
-
-    path: Path
-    count: int = 0  # lines that were read
-    offset: int = 0  # bytes of them
-    last: bytes = b""  # of these lines; where it does not stand there any more, the file was begun anew
-
-    def read(self) -> tuple[int, list[dict[str, Any]]]:
-        """How many of the lines that were read before still stand, all or none of them; and the whole lines since."""
-        if not self.path.is_file() or self.path.is_symlink():
-            self.count, self.offset, self.last = 0, 0, b""
-            return 0, read_lines(self.path)
-        with self.path.open("rb") as file:
-            file.seek(self.offset - len(self.last))
-            if file.read(len(self.last)) != self.last:
-                file.seek(0)
-                self.count, self.offset, self.last = 0, 0, b""
-            new, newline, _ = file.read().rpartition(b"\n")
-        before, lines = self.count, new.split(b"\n") if newline else []
-        found = _records(self.path, [*(line.decode("utf-8", "replace") for line in lines), ""], before + 1)
-        if newline:
-            self.count, self.offset = before + len(lines), self.offset + len(new) + 1
-            self.last = lines[-1] + newline
-        return before, found
 
 
 def read_rounds(experiments: Sequence[RecordFolder]) -> pd.DataFrame:

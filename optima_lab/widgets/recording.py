@@ -17,7 +17,8 @@ from optima_lab.bandits.posterior import PosteriorReplay
 from optima_lab.display import called, in_order, task_title, tasks_in_order
 from optima_lab.errors import RecordError
 from optima_lab.experiments.experiment import RecordFolder
-from optima_lab.experiments.records import LineTail, read_json, told_apart, why_stopped
+from optima_lab.experiments.line_tail import LineTail
+from optima_lab.experiments.records import read_json, told_apart, why_stopped
 from optima_lab.experiments.schema import arms_of, check_run, check_whole, strategy_of
 from optima_lab.widgets.assets import LATTICE_MODULES
 

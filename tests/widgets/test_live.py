@@ -16,7 +16,8 @@ import pytest
 
 import optima_lab
 from optima_lab.errors import OptimaError
-from optima_lab.experiments.records import LineTail, read_lines
+from optima_lab.experiments.line_tail import LineTail
+from optima_lab.experiments.records import read_lines
 from optima_lab.widgets import live as module
 from optima_lab.widgets.live import Live
 from optima_lab.widgets.watch import WatchServer
@@ -99,7 +100,8 @@ def test_what_the_page_gets_is_what_a_new_view_would_give(tmp_path: Path) -> Non
         if number == 14:
             view.left, view.right = (view.names.index(name) for name in ("Img", "OPTIMA calibrated"))
         assert view.refresh()
-        new = Live(tmp_path, *(view.names[each].partition(" (")[0] for each in (view.left, view.right)))
+        new = Live(tmp_path)
+        new.left, new.right = view.left, view.right
         for each in ("left", "right"):
             assert shown(view, getattr(view, each)) == shown(new, getattr(new, each))
 
