@@ -170,7 +170,7 @@ def _of_run(folder: Path) -> LoneStudent:
         raise RecordError(f"{folder} must be the folder of a finished run; it has no student.safetensors yet")
     place = folder.resolve().parent / "experiment.json"
     summary = check_summary(read_json(place), place)
-    config = recorded_config(folder / "run.json", about)
+    config = recorded_config(folder / "run.json", about, recorded_config(place, summary))
     runs = folder.resolve().parents[2]
     source = locate(config, runs)
     if source.fingerprint != summary.get("data_fingerprint"):

@@ -6,6 +6,7 @@ from typing import Any
 
 from optima_lab.bandits.arms import COCA, Arms
 from optima_lab.config import Config
+from optima_lab.config.parameters import override
 from optima_lab.display import key_of
 from optima_lab.errors import ConfigError, RecordError, one_line
 from optima_lab.experiments.ids import config_of
@@ -116,9 +117,14 @@ def check_summary(summary: Any, path: Path) -> Mapping[str, Any]:
     return summary
 
 
-def recorded_config(path: Path, summary: Mapping[str, Any]) -> Config:
-    """The configuration of an experiment.json. Raises RecordError where it is none of this version."""
+def recorded_config(path: Path, summary: Mapping[str, Any], whole: Config | None = None) -> Config:
+    """The configuration of an experiment.json, or of a run.json whose experiment's is `whole`.
+
+    Raises RecordError where it is none of this version.
+    """
     try:
+        if whole is not None:  # what a run does not say is as in its experiment
+            return override(whole, summary["config"])
         return config_of(summary["config"], str(summary.get("data_fingerprint")), path.parent.name)
     except (KeyError, TypeError, ConfigError) as error:
         raise RecordError(f"{path} must hold a configuration of this version: {error}") from None

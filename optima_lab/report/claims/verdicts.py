@@ -164,7 +164,8 @@ def _summary(claim: Claim, rows: Frame) -> Row:
     numbers = {name: row[name] for name in ("comparison", "task", "statistic", *ROW, "seeds", "p_holm")}
     made = len({each["comparison"] for each in ours})
     short = f"{made} of {claim.comparisons} comparisons recorded" if made < claim.comparisons else ""
-    verdict = UNKNOWN if short and verdict == HOLDS and claim.needs == "all" else verdict
+    if short and verdict == (HOLDS if claim.needs == "all" else FAILS):  # what is not recorded could turn it
+        verdict = UNKNOWN
     tasks = _by_task(claim, every)
     split = "tasks disagree" if {HOLDS, FAILS} <= {each for each, _ in tasks.values()} else ""
     note = "; ".join(text for text in (short, _counts(ours), split, row["remark"], _few(row, ours), claim.note) if text)

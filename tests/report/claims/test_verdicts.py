@@ -74,6 +74,16 @@ def test_fewer_modules_can_be_better_on_one_task() -> None:
     assert verdict("fewer_can_be_better", planted.recorded({FULL: 60.0})) == FAILS
 
 
+def test_arms_that_are_not_recorded_could_still_be_better() -> None:
+    def of_two(effects: dict[str, float]) -> Recorded:
+        runs = planted.runs(effects)
+        return Recorded(runs[runs["strategy"].isin(["multi", FULL])], planted.rounds(), planted.evals({}))
+
+    assert verdict("fewer_can_be_better", of_two({FULL: 60.0})) == UNKNOWN
+    assert verdict("fewer_can_be_better", of_two({"multi": 60.0})) == HOLDS
+    assert "1 of 6 comparisons recorded" in judged("fewer_can_be_better", of_two({FULL: 60.0}))["note"]
+
+
 @pytest.mark.parametrize(("optima", "found"), [(0.5, HOLDS), (1.5, FAILS), (1.0, UNKNOWN)])
 def test_losses_on_dev(optima: float, found: str) -> None:
     evals = planted.evals({"optima": optima, FULL: 1.0})

@@ -119,7 +119,7 @@ def pair_hypotheses(scene: Scene) -> Iterator[Said]:
 def hypotheses(depth: float) -> tuple[Form, ...]:
     """All forms; `depth` weighs those of two attributes or all objects, and below 1 also asks about one attribute.
 
-    Teachers of the preset `study` do not learn to look at the right object from either (`notebooks/LOG.md`).
+    Teachers learn to look at the right object from captions, in pre-training, and not from either (`notebooks/LOG.md`).
     """
     simple = max(0.0, 1 - depth)
     return (

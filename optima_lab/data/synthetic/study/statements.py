@@ -91,7 +91,7 @@ def both_statements(left: Scene, right: Scene) -> Iterator[Said]:
 def statements(depth: float) -> tuple[Form, ...]:
     """All forms; `depth` weighs those of two attributes, counting and comparing, and below 1 also asks about one word.
 
-    At depth 1 teachers of the preset `study` stay at chance (`notebooks/LOG.md`).
+    At depth 1 teachers that were pre-trained briefly stay at chance (`notebooks/LOG.md`).
     """
     simple = max(0.0, 1 - depth)
     return (
