@@ -96,6 +96,21 @@ def test_an_exported_student_needs_neither_run_nor_training_data(trained, tmp_pa
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
+def test_a_run_that_is_older_than_parameters_is_opened(trained, tmp_path: Path) -> None:
+    experiment, data = trained["vqa"]
+    away = tmp_path / "runs" / "vqa" / experiment.id
+    shutil.copytree(experiment.folder, away)
+    shutil.copytree(experiment.folder.parents[1] / "cache", tmp_path / "runs" / "cache")
+    for path in (away / "experiment.json", away / "img" / "run.json"):
+        content = json.loads(path.read_text())
+        for younger in ("unchosen_weight", "module_cost", "workers"):
+            del content["config"][younger]
+        path.write_text(json.dumps(content))
+    predict_split(away / "img", data, tmp_path / "a.json")
+    predict_split(experiment.folder / "img", data, tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["vqa", "nlvr2", "coco"])
 def test_onnx_computes_what_torch_does(trained, tmp_path: Path, task: str) -> None:
