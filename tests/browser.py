@@ -1,11 +1,14 @@
 """A real chromium for tests: it fails on any error of a page and on any request that leaves this machine."""
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -129,6 +132,14 @@ def call(page: Any, source: str, expression: str, **given: Any) -> Any:
 def number(text: str) -> float:
     """A number as the page writes it; NaN for its dash."""
     return float("nan") if text.strip() == "–" else float(text.replace("−", "-"))
+
+
+def written(value: float) -> Any:
+    """What a page's number of `value` equals: `say` (canvas.js) keeps four digits, three beside a power of ten."""
+    if not value or not math.isfinite(value):
+        return pytest.approx(value, abs=1e-12, nan_ok=True)
+    digits = 4 if 1e-3 <= abs(value) < 1e5 else 3
+    return pytest.approx(value, rel=1e-6, abs=0.5001 * 10 ** (math.floor(math.log10(abs(value))) - digits + 1))
 
 
 # Every text of the page as a box: words of elements, and what was written on canvases since they were last cleared.

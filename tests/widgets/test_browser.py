@@ -39,10 +39,8 @@ def table_row(page: Any, side: int, arm: str) -> list[float]:
 
 
 def same(shown: float, known: float | None) -> bool:
-    """Whether the page writes this number, with four digits."""
-    if known is None or math.isnan(known):
-        return math.isnan(shown)
-    return shown == pytest.approx(known, rel=1e-3, abs=1e-12)
+    """Whether the page writes this number."""
+    return shown == browser.written(math.nan if known is None else known)
 
 
 def test_the_offline_replay_tells_the_records_numbers(chromium: Any, recorded: Path) -> None:
@@ -267,9 +265,7 @@ def test_the_offline_playground_answers_while_it_is_dragged(chromium: Any, tmp_p
         page.goto(path.as_uri())
         words = page.locator(".ol-why")
         known = playground.play(playground.STILL)
-        assert told_regrets(words.inner_text()) == pytest.approx(
-            [one.regret[-1].mean() for one in known.values()], rel=1e-3
-        )
+        assert told_regrets(words.inner_text()) == [browser.written(one.regret[-1].mean()) for one in known.values()]
         browser.shot(page, "playground_offline")
         gap = page.get_by_role("slider", name="gap: best minus worst mean reward")
         box, seen = gap.bounding_box(), {browser.pixels(page)}
@@ -285,9 +281,9 @@ def test_the_offline_playground_answers_while_it_is_dragged(chromium: Any, tmp_p
         page.get_by_role("slider", name="γ").focus()
         page.keyboard.press("ArrowLeft")
         changed = replace(playground.SCENES["a change comes late"], decay=0.979)
-        assert told_regrets(words.inner_text()) == pytest.approx(
-            [one.regret[-1].mean() for one in playground.play(changed).values()], rel=1e-3
-        )
+        assert told_regrets(words.inner_text()) == [
+            browser.written(one.regret[-1].mean()) for one in playground.play(changed).values()
+        ]
         browser.shot(page, "playground_late")
 
 
@@ -307,7 +303,8 @@ def test_you_play_against_the_policies_with_the_same_luck(chromium: Any, tmp_pat
             page.keyboard.press(str(pull))
         rows = page.locator("tbody tr")
         shown = {row.locator("th").inner_text(): row.locator("td").inner_text() for row in rows.all()}
-        assert {name: browser.number(text) for name, text in shown.items()} == pytest.approx(known, rel=1e-3, abs=1e-12)
+        regrets = {name: browser.number(text) for name, text in shown.items()}
+        assert regrets == {name: browser.written(regret) for name, regret in known.items()}
         assert list(shown) == sorted(known, key=lambda name: known[name])
         browser.shot(page, "playground_game")
         assert "was best at the start" in page.locator(".ol").inner_text()

@@ -67,7 +67,7 @@ def test_the_replay_in_jupyterlab(chromium: Any, address: Callable[[str], str], 
         page.wait_for_function("slider => slider.value === '13'", arg=slider.element_handle())
         text = page.locator(".ol [role=status]").inner_text()
         assert f"Round 14 (step {rows[13]['step']}): {rows[13]['arm']}" in text
-        assert browser.number(text.split("Reward ")[1].split(",")[0]) == pytest.approx(rows[13]["reward"], rel=1e-3)
+        assert browser.number(text.split("Reward ")[1].split(",")[0]) == browser.written(rows[13]["reward"])
         assert browser.pixels(page) != before
         assert lab.ask(page, "print(player.round)") == "13", "Python follows the picture"
         box = slider.bounding_box()
@@ -102,7 +102,7 @@ def test_the_playground_in_jupyterlab(chromium: Any, address: Callable[[str], st
         known = lab.ask(page, "print(*(one.regret[-1].mean() for one in play(Settings(**lab.settings)).values()))")
         told = page.locator(".ol-why").inner_text()
         shown = [browser.number(part.split(" ±")[0]) for part in told.split("regret ")[1:]]
-        assert shown == pytest.approx([float(text) for text in known.split()], rel=1e-3)
+        assert shown == [browser.written(float(text)) for text in known.split()]
         lab.ask(page, "lab.settings = lab.settings | {'world': 'swap'}")
         page.wait_for_function("() => [...document.querySelectorAll('.ol select')][1].value === 'swap'")
         assert list(playground.WORLDS)[1] == "swap"
