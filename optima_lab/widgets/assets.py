@@ -100,9 +100,9 @@ def _read(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def plain(about: object) -> str:
+def plain(value: object) -> str:
     """JSON of what is `readable`."""
-    return json.dumps(readable(about), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return json.dumps(readable(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def readable(value: Any) -> Any:  # JSON of any shape: a type of its own would say no more
@@ -115,8 +115,8 @@ def readable(value: Any) -> Any:  # JSON of any shape: a type of its own would s
     if isinstance(value, int | float):  # most of what there is, and quickly told
         return None if isinstance(value, float) and not isfinite(value) else value
     if isinstance(value, Mapping):
-        return {str(key): readable(each) for key, each in value.items()}
-    return [readable(each) for each in value] if isinstance(value, Sequence) else value
+        return {str(key): readable(item) for key, item in value.items()}
+    return [readable(item) for item in value] if isinstance(value, Sequence) else value
 
 
 def page(title: str, widget: str, about: Mapping[str, Any], data: bytes, home: str = "", poll: float = 0.0) -> str:
@@ -124,10 +124,10 @@ def page(title: str, widget: str, about: Mapping[str, Any], data: bytes, home: s
 
     poll: seconds after which the page asks the server it came from for newer data (`widgets.watch`); 0: it has none.
     """
-    known = {"title": readable(title), "home": home, "data": b64encode(data).decode(), "poll": poll}
+    values = {"title": readable(title), "home": home, "data": b64encode(data).decode(), "poll": poll}
     inside = {"about": plain(about), "script": script(widget)}
     safe = {name: Markup(_inside_script(text)) for name, text in inside.items()}
-    return pages.render("widget.html", look=Markup(stylesheet()), **known, **safe)
+    return pages.render("widget.html", look=Markup(stylesheet()), **values, **safe)
 
 
 def _inside_script(text: str) -> str:
@@ -135,6 +135,6 @@ def _inside_script(text: str) -> str:
     return re.sub(r"<(?=/script|!--)", r"\\u003c", text, flags=re.IGNORECASE)
 
 
-def write_page(path: Path, text: str) -> Path:
+def write_page(path: str | Path, text: str) -> Path:
     """Write a page whole or not at all. Raises RecordError where the folder cannot be written."""
     return write_text(expand(path), text)

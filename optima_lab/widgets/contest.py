@@ -26,12 +26,12 @@ class BeTheBandit(ipywidgets.VBox):
     def __init__(self, contest: "Contest") -> None:
         self.contest = contest
         self.view = Live(contest.folder, YOU, "optima")
-        self.said = ipywidgets.HTML()
+        self.status = ipywidgets.HTML()
         self.buttons = [_button(label, arm_colour(number)) for number, label in enumerate(LABELS)]
         self.buttons.append(_button(CLOCK))
         for button in self.buttons:
             button.on_click(self._chosen)
-        super().__init__([ipywidgets.HBox(self.buttons, layout={"flex_flow": "row wrap"}), self.said, self.view])
+        super().__init__([ipywidgets.HBox(self.buttons, layout={"flex_flow": "row wrap"}), self.status, self.view])
         steps = contest.config.distillation.round_steps
         self._say(f"Which modules shall your student imitate first? {contest.left} rounds of {steps} steps.")
 
@@ -55,7 +55,7 @@ class BeTheBandit(ipywidgets.VBox):
             button.disabled = not on
 
     def _say(self, text: str) -> None:
-        self.said.value = str(Markup('<p role="status">{}</p>').format(text) if text else _ending(self.contest))
+        self.status.value = str(Markup('<p role="status">{}</p>').format(text) if text else _ending(self.contest))
 
 
 def _button(text: str, colour: str = "") -> ipywidgets.Button:
@@ -73,20 +73,22 @@ def _ending(contest: "Contest") -> Markup:
         [Cell(called(str(name)), "row"), Cell(f"{row['rewards']:.3f}"), Cell(f"{row['score']:.1f}")]
         for name, row in shown.iterrows()
     ]
-    told = [
+    left_at = [
         f"round {row['round']}: {row['arm']} ({row['mean']:.3f}) instead of {row['best']} ({row['best_mean']:.3f})"
         for row in contest.departures().to_dict("records")
     ]
-    times = f"{len(told)} time{'' if len(told) == 1 else 's'}: {'; '.join(told)}"
-    left = f"You left the arm of the largest mean {times}." if told else "You never left the arm of the largest mean."
+    times = f"{len(left_at)} time{'' if len(left_at) == 1 else 's'}: {'; '.join(left_at)}"
+    left = (
+        f"You left the arm of the largest mean {times}." if left_at else "You never left the arm of the largest mean."
+    )
     return pages.table(head, rows, "contest") + Markup("<p>{}</p>").format(left)
 
 
-def be_the_bandit(task: str = "vqa", **asked: Any) -> BeTheBandit:
+def be_the_bandit(task: str = "vqa", **arguments: Any) -> BeTheBandit:
     """Choose the arms of a real student yourself, beside OPTIMA, random arms and LWD on the same batches.
 
-    task and what is `asked`: as in `experiments.contest.Contest`; its teacher is trained first where it is missing.
+    task and `arguments`: as in `experiments.contest.Contest`; its teacher is trained first where it is missing.
     """
     from optima_lab.experiments.contest import Contest  # torch, which no page needs
 
-    return BeTheBandit(Contest(task, **asked))
+    return BeTheBandit(Contest(task, **arguments))

@@ -36,9 +36,9 @@ class Live(Replay):
     def __init__(self, runs: str | Path = "runs", left: str = "optima", right: str = "random") -> None:
         self._runs, self._wanted = runs_folder(runs), (left, right)
         self._readers: dict[Path, RunReader] = {}
-        self._known: dict[Path, RunTrace] = {}
+        self._traces: dict[Path, RunTrace] = {}
         self._shown: set[Path] = set()
-        self._since, self._seen, self._lock = 0.0, (), Lock()
+        self._since, self._sizes, self._lock = 0.0, (), Lock()
         self._ended, self._thread = Event(), Thread(target=self._follow, daemon=True)
         self.looks = 0  # that saw something new
         super().__init__(about=self._waiting())
@@ -47,7 +47,7 @@ class Live(Replay):
 
     def __enter__(self) -> "Live":
         """Show it, and from now on follow what is begun."""
-        self._since, self._seen = time() - SETTLED_SECONDS, ()
+        self._since, self._sizes = time() - SETTLED_SECONDS, ()
         self._draw(self._waiting(), b"")
         if "IPython" in sys.modules:
             from IPython.display import display
@@ -77,10 +77,10 @@ class Live(Replay):
         """Read what came since the last look; whether anything did."""
         with self._lock:
             files = self._files()
-            seen = tuple((path, path.stat().st_size) for path in files)
-            if not files or seen == self._seen:
+            sizes = tuple((path, path.stat().st_size) for path in files)
+            if not files or sizes == self._sizes:
                 return False
-            self._seen, self.looks = seen, self.looks + 1
+            self._sizes, self.looks = sizes, self.looks + 1
             try:
                 self._show(max(files, key=lambda path: path.stat().st_mtime).parents[1])
             except OptimaError as error:  # no whole round yet, or a run that was begun anew
@@ -90,12 +90,12 @@ class Live(Replay):
 
     def _show(self, folder: Path) -> None:
         (place,) = places(folder)
-        found, problems = tracks([place], self._read)
-        same = [track.name for track in found] == self.names
-        left, right = (self.left, self.right) if same else chosen(found, *self._wanted)
-        about, data = handed_over(found, (left, right), problems)
-        shown = [found[number].arrays for number in (left, right) if number != NOTHING]
-        self._shown = {path for path, track in self._known.items() if any(track.arrays is each for each in shown)}
+        traces, problems = tracks([place], self._read)
+        same = [track.name for track in traces] == self.names
+        left, right = (self.left, self.right) if same else chosen(traces, *self._wanted)
+        about, data = handed_over(traces, (left, right), problems)
+        shown = [traces[number].arrays for number in (left, right) if number != NOTHING]
+        self._shown = {path for path, track in self._traces.items() if any(track.arrays is arrays for arrays in shown)}
         self._draw({**about, "live": True}, data, left=left, right=right)
 
     def _draw(self, about: dict[str, Any], data: bytes, **shown: int) -> None:
@@ -106,19 +106,19 @@ class Live(Replay):
 
     def _read(self, source: RecordFolder, folder: Path) -> RunTrace:
         """A run as it is now; those that are not looked at as they were."""
-        if folder not in self._known or folder in self._shown:
-            self._known[folder] = self._readers.setdefault(folder, RunReader(folder)).read(source)
-        return self._known[folder]
+        if folder not in self._traces or folder in self._shown:
+            self._traces[folder] = self._readers.setdefault(folder, RunReader(folder)).read(source)
+        return self._traces[folder]
 
     def _files(self) -> list[Path]:
         """Records of rounds below the folder that were written since it is followed."""
-        found = (path for depth in ("*", "*/*", "*/*/*") for path in self._runs.glob(f"{depth}/rounds.jsonl"))
-        return sorted(path for path in found if path.stat().st_mtime >= self._since)
+        paths = (path for depth in ("*", "*/*", "*/*/*") for path in self._runs.glob(f"{depth}/rounds.jsonl"))
+        return sorted(path for path in paths if path.stat().st_mtime >= self._since)
 
     def _other_chosen(self, _: object) -> None:
         """A run that was not looked at is read anew at the next look."""
         if not self._lock.locked():  # by a person, not by a look
-            self._shown, self._seen = set(self._known), ()
+            self._shown, self._sizes = set(self._traces), ()
 
     def _waiting(self) -> dict[str, Any]:
         return {"message": f"waiting for the first round of a run below {self._runs}", "tracks": []}

@@ -21,7 +21,6 @@ from optima_lab.bandits.policies.base import require, require_fraction, require_
 from optima_lab.bandits.policies.trial import try_out
 from optima_lab.errors import ConfigError, nearest
 from optima_lab.experiments.experiment import RecordFolder
-from optima_lab.files import expand
 from optima_lab.widgets import assets as widgets
 from optima_lab.widgets.luck import POLICIES, STREAMS, HashRng, quantiles
 from optima_lab.widgets.recorded_game import RecordedGame, recorded_games
@@ -111,13 +110,13 @@ def world(settings: Settings) -> World:
 def policy(name: str, settings: Settings) -> Policy:
     """The library's policy, its parameters from the sliders, its sizes from the world's."""
     forced = {"initial_plays": max(settings.initial_plays, 0 if name.startswith("optima") else 1)}
-    given: dict[str, dict[str, Any]] = {
+    parameters: dict[str, dict[str, Any]] = {
         "random": {},
         "discounted_ucb": {"decay": settings.decay},
         "epsilon_greedy": {"step": 1 - settings.decay, **forced},
     }
     top = 1.5 * settings.gap + 4 * settings.noise
-    return sized_policy(name, top, settings.noise, **given.get(name, {"decay": settings.decay, **forced}))
+    return sized_policy(name, top, settings.noise, **parameters.get(name, {"decay": settings.decay, **forced}))
 
 
 @dataclass(frozen=True)
@@ -226,15 +225,15 @@ def playground(
 
 def _named(own: Sequence[Policy], settings: Settings) -> dict[str, Policy]:
     """A user's policies by names that none of ours has, tried out."""
-    found: dict[str, Policy] = {}
-    for each in own:
-        if not isinstance(each, Policy):
-            raise ConfigError(f"own must hold policies, got {each!r}")
-        try_out(each, settings.arms, 2)
-        name = type(each).__name__
-        taken = [other for other in (*found, *POLICIES) if other.partition(" (")[0] == name]
-        found[f"{name} ({len(taken) + 1})" if taken else name] = each
-    return found
+    policies: dict[str, Policy] = {}
+    for player in own:
+        if not isinstance(player, Policy):
+            raise ConfigError(f"own must hold policies, got {player!r}")
+        try_out(player, settings.arms, 2)
+        name = type(player).__name__
+        taken = [other for other in (*policies, *POLICIES) if other.partition(" (")[0] == name]
+        policies[f"{name} ({len(taken) + 1})" if taken else name] = player
+    return policies
 
 
 def write_page(path: str | Path, recorded: Sequence[RecordFolder] | str | Path = ()) -> Path:
@@ -244,7 +243,7 @@ def write_page(path: str | Path, recorded: Sequence[RecordFolder] | str | Path =
     """
     about, data = handed_over(games=recorded_games(recorded))
     text = widgets.page("Playground: bandits in a changing world", "playground", about, data, home="index.html")
-    return widgets.write_page(expand(path), text)
+    return widgets.write_page(path, text)
 
 
 def handed_over(
@@ -265,8 +264,8 @@ def handed_over(
         }
     arrays |= {f"game {number}": game.rewards for number, game in enumerate(games)}
     layout, data = widgets.pack(arrays)
-    known = {name: display.POLICIES[name] for name in POLICIES}
-    looks = {name: {"title": it.label, "colour": it.colour, "dash": it.dash} for name, it in known.items()}
+    entries = {name: display.POLICIES[name] for name in POLICIES}
+    looks = {name: {"title": it.label, "colour": it.colour, "dash": it.dash} for name, it in entries.items()}
     about = {
         "arms": widgets.arms(),
         "layout": layout,

@@ -41,34 +41,34 @@ def recorded_games(experiments: Sequence[RecordFolder] | str | Path) -> list[Rec
 
     experiments: some, or a folder of runs; others, and a folder without runs, have none.
     """
-    found: list[RecordedGame] = []
+    games: list[RecordedGame] = []
     if isinstance(experiments, str | Path):
         with suppress(RecordError):
-            found = recorded_games(places(runs_folder(experiments)))
-        return found
-    for each in experiments:
+            games = recorded_games(places(runs_folder(experiments)))
+        return games
+    for source in experiments:
         with suppress(OptimaError):
-            found += _games(each, {game.title for game in found})
-    return found
+            games += _games(source, {game.title for game in games})
+    return games
 
 
-def _games(each: RecordFolder, taken: set[str]) -> list[RecordedGame]:
+def _games(source: RecordFolder, taken: set[str]) -> list[RecordedGame]:
     """The experiment's game, if it is one. Raises OptimaError where an arm has no run, or one that cannot be read."""
-    runs = {name: _about(each.folder / name / "run.json") for name in each.only}
-    own = [run.get("parameters", {}) for run in runs.values() if run.get("policy") == "optima"]
+    runs = {name: _run_record(source.folder / name / "run.json") for name in source.only}
+    optima = [run.get("parameters", {}) for run in runs.values() if run.get("policy") == "optima"]
     fixed = tuple(name for name, run in runs.items() if run.get("arm") in LABELS and not run.get("policy"))
     if not fixed:
         return []
-    (rewards,) = fixed_arm_rewards(read_rounds([RecordFolder(each.folder, fixed, each.seed)]), each.task)
-    usual = [known for known in own if known.get("scale", 1.0) == 1.0 and {"decay", "initial_plays"} <= known.keys()]
+    (rewards,) = fixed_arm_rewards(read_rounds([RecordFolder(source.folder, fixed, source.seed)]), source.task)
+    usual = [own for own in optima if own.get("scale", 1.0) == 1.0 and {"decay", "initial_plays"} <= own.keys()]
     if not usual or rewards.shape[1] < LEAST_ROUNDS or not np.isfinite(rewards).all():
         return []
     preset = str((runs[fixed[0]].get("config") or {}).get("preset", ""))
-    title = f"{task_title(each.task)}{preset and ', ' + preset}, seed {each.seed}"
-    title = f"{title} ({each.folder.name})" if title in taken else title
+    title = f"{task_title(source.task)}{preset and ', ' + preset}, seed {source.seed}"
+    title = f"{title} ({source.folder.name})" if title in taken else title
     decay, initial_plays = usual[0]["decay"], usual[0]["initial_plays"]
     return [RecordedGame(title, rewards.T.astype(np.float32), decay, initial_plays, preset == "smoke")]
 
 
-def _about(path: Path) -> dict[str, Any]:
+def _run_record(path: Path) -> dict[str, Any]:
     return dict(check_run(read_json(path), path)) if path.exists() else {}

@@ -43,7 +43,7 @@ class RunTrace:
     task: str
     seed: int
     strategy: str
-    about: Mapping[str, Any]
+    record: Mapping[str, Any]
     arrays: Arrays
     score: tuple[tuple[int, float], ...] = ()  # (round, score on the dev split), in the task's metric
     notes: tuple[str, ...] = ()
@@ -74,18 +74,18 @@ def places(path: Path) -> list[RecordFolder]:
 
 def _place(folder: Path) -> RecordFolder:
     """With the seed of its first run that can be read; of the others `tracks` will say why they cannot."""
-    known, seed = sorted(file.parent for file in folder.glob("*/run.json")), None
-    for run in known:
+    folders, seed = sorted(file.parent for file in folder.glob("*/run.json")), None
+    for run in folders:
         with suppress(RecordError):
             seed = _config(check_run(read_json(run / "run.json"), run)).get("seed")
             break
-    return RecordFolder(folder, tuple(run.name for run in known), seed if isinstance(seed, int) else 0)
+    return RecordFolder(folder, tuple(run.name for run in folders), seed if isinstance(seed, int) else 0)
 
 
-def _config(about: Mapping[str, Any]) -> Mapping[str, Any]:
+def _config(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """A run's configuration, as far as it is one."""
-    known = about.get("config")
-    return known if isinstance(known, dict) else {}
+    config = record.get("config")
+    return config if isinstance(config, dict) else {}
 
 
 def tracks(experiments: Sequence[RecordFolder], read: ReadTrack | None = None) -> tuple[list[RunTrace], list[str]]:
@@ -93,28 +93,28 @@ def tracks(experiments: Sequence[RecordFolder], read: ReadTrack | None = None) -
 
     `read` reads one run (`read_track`). Raises RecordError where no run has a round, saying why.
     """
-    found, sources, problems = [], [], []
-    for each in experiments:
-        for name in each.only:
+    traces, sources, problems = [], [], []
+    for experiment in experiments:
+        for name in experiment.only:
             try:
-                found.append((read or read_track)(each, each.folder / name))
-                sources.append(each)
+                traces.append((read or read_track)(experiment, experiment.folder / name))
+                sources.append(experiment)
             except RecordError as error:
                 problems.append(str(error))
-    if not found:
+    if not traces:
         raise RecordError("; ".join(problems) or "no run was asked for")
-    names = told_apart([(source, track.about) for source, track in zip(sources, found, strict=True)])
-    found = [replace(track, strategy=name) for track, name in zip(found, names, strict=True)]
-    order, tasks = in_order(track.strategy for track in found), tasks_in_order(track.task for track in found)
-    found.sort(key=lambda t: (tasks.index(t.task), t.seed, order.index(t.strategy)))
-    return _named(found), problems
+    names = told_apart([(source, track.record) for source, track in zip(sources, traces, strict=True)])
+    traces = [replace(track, strategy=name) for track, name in zip(traces, names, strict=True)]
+    order, tasks = in_order(track.strategy for track in traces), tasks_in_order(track.task for track in traces)
+    traces.sort(key=lambda t: (tasks.index(t.task), t.seed, order.index(t.strategy)))
+    return _named(traces), problems
 
 
-def _named(found: Sequence[RunTrace]) -> list[RunTrace]:
+def _named(traces: Sequence[RunTrace]) -> list[RunTrace]:
     """Names that say as much as is needed to tell the runs apart."""
-    several = [len({getattr(track, key) for track in found}) > 1 for key in ("task", "seed")]
+    several = [len({getattr(track, key) for track in traces}) > 1 for key in ("task", "seed")]
     named = []
-    for track in found:
+    for track in traces:
         task = f"{task_title(track.task)} · " if several[0] else ""
         seed = f", seed {track.seed}" if several[1] else ""
         named.append(replace(track, name=f"{task}{called(track.strategy)}{seed}"))
@@ -130,41 +130,41 @@ class RunReader:
 
     def read(self, source: RecordFolder) -> RunTrace:
         """The run as it is now, one of the experiment `source`. Raises RecordError where it has no round."""
-        known = self._about
+        before = self._record
         try:
             return self._read(source)
         except RecordError:
             self._begin({})
-            if not known:
+            if not before:
                 raise
         return self._read(source)  # all of it: it may have been begun anew meanwhile
 
-    def _begin(self, about: Mapping[str, Any]) -> None:
-        self._about, self._arrays, self._replay, self._score = about, dict[str, np.ndarray](), None, []
+    def _begin(self, record: Mapping[str, Any]) -> None:
+        self._record, self._arrays, self._replay, self._score = record, dict[str, np.ndarray](), None, []
         self._rounds, self._evals = (LineTail(self._folder / f"{name}.jsonl") for name in ("rounds", "evals"))
 
     def _read(self, source: RecordFolder) -> RunTrace:
         folder = self._folder
         if folder.is_symlink() or not (folder / "run.json").exists():
             raise RecordError(f"no such run: {folder} has no run.json of its own")
-        about = check_run(read_json(folder / "run.json"), folder / "run.json")
-        if about != self._about:
-            self._begin(about)
+        record = check_run(read_json(folder / "run.json"), folder / "run.json")
+        if record != self._record:
+            self._begin(record)
         arms, arrays = self._grown()
-        strategy, stopped = strategy_of(about), why_stopped(folder)
+        strategy, stopped = strategy_of(record), why_stopped(folder)
         alone = "only one round is recorded" if len(arrays["round"]) == 1 else ""
-        end = _end(folder, about, int(arrays["round"][-1]), stopped)
-        notes = (end, _half_written(self._rounds.path), _not_finite(arrays["reward"]), alone)
-        told, score = tuple(note for note in notes if note), self._scores()
-        return RunTrace(strategy, source.task, source.seed, strategy, about, arrays, score, told, stopped, arms)
+        end = _end(folder, record, int(arrays["round"][-1]), stopped)
+        notes = tuple(filter(None, (end, _half_written(self._rounds.path), _not_finite(arrays["reward"]), alone)))
+        score = self._scores()
+        return RunTrace(strategy, source.task, source.seed, strategy, record, arrays, score, notes, stopped, arms)
 
     def _grown(self) -> tuple[Arms, Arrays]:
         """The run's arms and its arrays, with the rounds that came since; beliefs go on from the last round."""
         before, rows = self._rounds.read()
         if not before and not rows:
-            raise RecordError(f"{self._about['strategy']}: no round is recorded yet in {self._rounds.path}")
+            raise RecordError(f"{self._record['strategy']}: no round is recorded yet in {self._rounds.path}")
         try:
-            arms = arms_of(self._about)
+            arms = arms_of(self._record)
             if rows:
                 new = _of_rows(rows, arms)
                 self._arrays = _joined(self._arrays, new) if before else new
@@ -173,7 +173,7 @@ class RunReader:
         if len(arms.modules) > LATTICE_MODULES:
             return arms, self._arrays
         if not self._replay or not before:
-            policy, parameters = self._about.get("policy", ""), self._about.get("parameters", {})
+            policy, parameters = self._record.get("policy", ""), self._record.get("parameters", {})
             self._replay = PosteriorReplay(policy, parameters, arms.count)
         first = len(self._arrays["round"]) - len(rows)
         arm = self._arrays["arm"].astype(np.int64)  # NO_ARM is none of the arms: what is rebuilt ends there
@@ -223,16 +223,16 @@ def _columns(rows: Sequence[Mapping[str, Any]], of: Arms) -> dict[str, np.ndarra
 
 def _vectors(rows: Sequence[Mapping[str, Any]], arms: int) -> dict[str, np.ndarray]:
     """Draws (T, K), and means and plays (T + 1, K) where the strategy keeps them; null is NaN."""
-    found = {}
+    vectors = {}
     if all(row["draws"] is not None for row in rows):
-        found["draws"] = np.array([row["draws"] for row in rows], np.float64)
+        vectors["draws"] = np.array([row["draws"] for row in rows], np.float64)
     for name in ("mean", "plays"):
         if all(row[f"{name}_before"] is not None for row in rows):
-            found[name] = _before_and_last(rows, name)
-    for name, array in found.items():
+            vectors[name] = _before_and_last(rows, name)
+    for name, array in vectors.items():
         if array.shape[1:] != (arms,):
             raise ValueError(f"{name} must have {arms} numbers a round")
-    return found
+    return vectors
 
 
 def _before_and_last(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
@@ -244,16 +244,16 @@ def _by_module(rows: Sequence[Mapping[str, Any]], modules: Sequence[str]) -> dic
     played = [set(row["arm"].split("+")) if row["arm"] else set[str]() for row in rows]
     if unknown := set().union(*played) - set(modules):
         raise ValueError(f"arms must be sets of {', '.join(modules)}, got {min(unknown)}")
-    found: dict[str, np.ndarray] = {
+    arrays: dict[str, np.ndarray] = {
         "member": np.array([[module in arm for module in modules] for arm in played], np.uint8)
     }
-    kept = {"mean": "theta", "deviation": "theta_deviation", "plays": "module_plays"}
-    for name, recorded in kept.items():
+    columns = {"mean": "theta", "deviation": "theta_deviation", "plays": "module_plays"}
+    for name, recorded in columns.items():
         if all(row.get(f"{recorded}_before") is not None for row in rows):
-            found[name] = _before_and_last(rows, recorded)[:, : len(modules)]
+            arrays[name] = _before_and_last(rows, recorded)[:, : len(modules)]
     if all(row["draws"] is not None and len(row["draws"]) == len(modules) + 1 for row in rows):
-        found["draws"] = np.array([row["draws"][: len(modules)] for row in rows], np.float64)
-    return found
+        arrays["draws"] = np.array([row["draws"][: len(modules)] for row in rows], np.float64)
+    return arrays
 
 
 def _beliefs(belief: Posterior | None, arrays: Arrays) -> dict[str, np.ndarray]:
@@ -264,27 +264,27 @@ def _beliefs(belief: Posterior | None, arrays: Arrays) -> dict[str, np.ndarray]:
     """
     if belief is None:
         return {}
-    known = np.isfinite(belief.mean)
-    if "mean" in arrays and not np.allclose(belief.mean[known], arrays["mean"][known], atol=1e-9):
+    finite = np.isfinite(belief.mean)
+    if "mean" in arrays and not np.allclose(belief.mean[finite], arrays["mean"][finite], atol=1e-9):
         return {}
     return {"mean": arrays.get("mean", belief.mean), "deviation": belief.deviation}
 
 
-def _end(folder: Path, about: Mapping[str, Any], last: int, stopped: str) -> str:
+def _end(folder: Path, record: Mapping[str, Any], last: int, stopped: str) -> str:
     """Why the record ends before its time, if it does."""
     if stopped:
         return f"its numbers went wrong and it stopped in {stopped}"
-    if (folder / "done.json").exists() or "modules" in about:  # a loop of the user's own has no end that we know
+    if (folder / "done.json").exists() or "modules" in record:  # a loop of the user's own has no end that we know
         return ""
-    total = _rounds(_config(about))
+    total = _rounds(_config(record))
     of = f"of {total} " if total else ""
     return f"still training, or stopped: {last} {of}rounds are recorded so far"
 
 
 def _rounds(config: Mapping[str, Any]) -> int:
     """How many rounds a whole run has; 0 where its configuration does not say."""
-    steps, each = config.get("steps"), config.get("round_steps")
-    return steps // each if isinstance(steps, int) and isinstance(each, int) and each > 0 else 0
+    steps, round_steps = config.get("steps"), config.get("round_steps")
+    return steps // round_steps if isinstance(steps, int) and isinstance(round_steps, int) and round_steps > 0 else 0
 
 
 def _half_written(path: Path) -> str:

@@ -17,7 +17,6 @@ from optima_lab.display import base, task_metric, task_title
 from optima_lab.errors import OptimaError, RecordError
 from optima_lab.experiments.experiment import RecordFolder
 from optima_lab.experiments.looking import runs_folder
-from optima_lab.files import expand
 from optima_lab.widgets import assets as widgets
 from optima_lab.widgets.recording import RunTrace, places, tracks
 
@@ -58,11 +57,11 @@ def replay(experiment: Experiments, left: str = "optima", right: str = "random")
     Whatever cannot be read is said in the widget's place; nothing is raised.
     """
     try:
-        found, problems = tracks(sources(experiment))
+        traces, problems = tracks(sources(experiment))
     except OptimaError as error:
         return Replay(about=widgets.readable({"message": str(error), "tracks": []}))
-    shown = chosen(found, left, right)
-    about, data = handed_over(found, shown, problems)
+    shown = chosen(traces, left, right)
+    about, data = handed_over(traces, shown, problems)
     return Replay(about=about, data=data, left=shown[0], right=shown[1])
 
 
@@ -71,15 +70,15 @@ def write_page(experiment: Experiments, path: str | Path, left: str = "optima", 
 
     Raises RecordError where nothing can be read or the file cannot be written.
     """
-    found, problems = tracks(sources(experiment))
-    wanted = [number for number in chosen(found, left, right) if number != NOTHING]
-    kept = fit(found, wanted, LIMIT_BYTES)
-    shown = chosen(kept, left, right)
-    left_out = len(found) - len(kept)
+    traces, problems = tracks(sources(experiment))
+    wanted = [number for number in chosen(traces, left, right) if number != NOTHING]
+    fitting = fit(traces, wanted, LIMIT_BYTES)
+    shown = chosen(fitting, left, right)
+    left_out = len(traces) - len(fitting)
     problems += [f"{left_out} more runs are recorded; this page holds those that fit"] if left_out else []
-    about, data = handed_over(kept, shown, problems)
-    title = f"{' and '.join(dict.fromkeys(task_title(track.task) for track in kept))}: replay of recorded runs"
-    return widgets.write_page(expand(path), widgets.page(title, "replay", about, data, home="../index.html"))
+    about, data = handed_over(fitting, shown, problems)
+    title = f"{' and '.join(dict.fromkeys(task_title(track.task) for track in fitting))}: replay of recorded runs"
+    return widgets.write_page(path, widgets.page(title, "replay", about, data, home="../index.html"))
 
 
 def sources(experiment: Experiments) -> Sequence[RecordFolder]:
@@ -95,42 +94,42 @@ def sources(experiment: Experiments) -> Sequence[RecordFolder]:
     return [experiment]
 
 
-def chosen(found: Sequence[RunTrace], left: str, right: str) -> tuple[int, int]:
+def chosen(traces: Sequence[RunTrace], left: str, right: str) -> tuple[int, int]:
     """The numbers of the two runs to begin with; the nearest there is where a strategy is not recorded."""
-    first = _find(found, left, "random") if left else 0
+    first = _find(traces, left, "random") if left else 0
     first = max(first, 0)
     if not right:
         return first, NOTHING
-    others = [n for n, track in enumerate(found) if track.task != found[first].task and base(track.strategy) == left]
-    second = others[0] if others else _find(found, right, KEYS[-1])
+    others = [n for n, track in enumerate(traces) if track.task != traces[first].task and base(track.strategy) == left]
+    second = others[0] if others else _find(traces, right, KEYS[-1])
     return first, second if second != first else NOTHING
 
 
-def _find(found: Sequence[RunTrace], *strategies: str) -> int:
-    whole = [track.strategy for track in found]
+def _find(traces: Sequence[RunTrace], *strategies: str) -> int:
+    whole = [track.strategy for track in traces]
     names = [*whole, *map(base, whole)]  # the first of several variants where none is named
     return next((names.index(name) % len(whole) for name in strategies if name in names), NOTHING)
 
 
 def handed_over(
-    found: Sequence[RunTrace], shown: tuple[int, int], problems: Sequence[str]
+    traces: Sequence[RunTrace], shown: tuple[int, int], problems: Sequence[str]
 ) -> tuple[dict[str, Any], bytes]:
     """What the browser gets: facts about the runs with where their arrays lie, and the arrays' bytes."""
-    arrays = {f"{number}.{name}": array for number, track in enumerate(found) for name, array in track.arrays.items()}
+    arrays = {f"{number}.{name}": array for number, track in enumerate(traces) for name, array in track.arrays.items()}
     layout, data = widgets.pack(arrays)
     about = {
         "arms": widgets.arms(),
-        "tracks": [_facts(track) for track in found],
+        "tracks": [_facts(track) for track in traces],
         "layout": layout,
-        "problems": [*_smoke(found), *problems],
+        "problems": [*_smoke(traces), *problems],
         "shown": list(shown),
     }
     return widgets.readable(about), data
 
 
-def _smoke(found: Sequence[RunTrace]) -> list[str]:
+def _smoke(traces: Sequence[RunTrace]) -> list[str]:
     """A line where runs are of the preset smoke."""
-    smoke = any(dict(track.about.get("config") or {}).get("preset") == "smoke" for track in found)
+    smoke = any(dict(track.record.get("config") or {}).get("preset") == "smoke" for track in traces)
     return ["A smoke run: it shows that everything works; its numbers mean nothing."] if smoke else []
 
 
@@ -140,8 +139,8 @@ def _facts(track: RunTrace) -> Mapping[str, Any]:
         "title": f"{task_title(track.task)}, {track.name}" if task_title(track.task) not in track.name else track.name,
         "strategy": track.strategy,
         **({} if track.arms == COCA else {"arms": widgets.arms(track.arms)}),
-        "policy": str(track.about.get("policy", "")),
-        "variant": str(track.about.get("reward", "all")),
+        "policy": str(track.record.get("policy", "")),
+        "variant": str(track.record.get("reward", "all")),
         "metric": task_metric(track.task),
         "score": [list(pair) for pair in track.score],
         "notes": list(track.notes),
@@ -149,18 +148,18 @@ def _facts(track: RunTrace) -> Mapping[str, Any]:
     }
 
 
-def fit(found: Sequence[RunTrace], wanted: Sequence[int], limit_bytes: int) -> list[RunTrace]:
+def fit(traces: Sequence[RunTrace], wanted: Sequence[int], limit_bytes: int) -> list[RunTrace]:
     """As many tracks as fit in `limit_bytes`, those numbered in `wanted` always; if these are too large, fewer rounds.
 
     What is left out is said in the notes of what stays.
     """
-    sizes = [packed_bytes(track) for track in found]
-    kept, room = set(wanted), limit_bytes - sum(sizes[number] for number in wanted)
+    sizes = [packed_bytes(track) for track in traces]
+    numbers, room = set(wanted), limit_bytes - sum(sizes[number] for number in wanted)
     for number, size in enumerate(sizes):
-        if number not in kept and size <= room:
-            kept, room = kept | {number}, room - size
-    every = int(np.ceil(sum(sizes[number] for number in kept) / limit_bytes))
-    return [_thinned(found[number], every) if every > 1 else found[number] for number in sorted(kept)]
+        if number not in numbers and size <= room:
+            numbers, room = numbers | {number}, room - size
+    every = int(np.ceil(sum(sizes[number] for number in numbers) / limit_bytes))
+    return [_thinned(traces[number], every) if every > 1 else traces[number] for number in sorted(numbers)]
 
 
 def packed_bytes(track: RunTrace) -> int:

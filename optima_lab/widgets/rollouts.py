@@ -74,8 +74,8 @@ def _handed_over(
     layout, data = widgets.pack(arrays)
     named = {name: policy_look(name, place) for place, name in enumerate(paths)}
     looks = {name: {"title": it.label or name, "colour": it.colour, "dash": it.dash} for name, it in named.items()}
-    told = [arms[k] if k < len(arms) else f"arm {k + 1}" for k in range(first.truth.shape[1])]
-    arm_looks = [arm_look(number) for number in range(len(told))]
-    drawn = [{"name": n, "colour": it.colour, "marker": it.marker} for n, it in zip(told, arm_looks, strict=True)]
+    labels = [arms[k] if k < len(arms) else f"arm {k + 1}" for k in range(first.truth.shape[1])]
+    arm_looks = [arm_look(number) for number in range(len(labels))]
+    drawn = [{"name": n, "colour": it.colour, "marker": it.marker} for n, it in zip(labels, arm_looks, strict=True)]
     about = {"names": list(paths), "policies": looks, "arms": drawn, "layout": layout}
     return widgets.readable(about | {"changes": [int(change) for change in changes]}), data

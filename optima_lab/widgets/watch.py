@@ -59,12 +59,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """`/secret/` is the page, `/secret/state?N` the records, unless N looks have seen nothing newer."""
         pages: dict[str, Callable[[], tuple[str, str]]] = {"": self._page, "state": self._state}
-        path, _, seen = self.path.partition("?")
+        path, _, looks = self.path.partition("?")
         _, secret, *name = [*path.split("/"), ""]
         if secret != self.shown.secret or name[0] not in pages:
             return self.send_error(HTTPStatus.NOT_FOUND)
         self.shown.looked = monotonic()
-        if name[0] == "state" and seen == str(self.shown.view.looks):
+        if name[0] == "state" and looks == str(self.shown.view.looks):
             return self._answer("", "", HTTPStatus.NO_CONTENT)
         return self._answer(*pages[name[0]]())
 

@@ -84,12 +84,12 @@ def test_buttons_play_it(runs: Path) -> None:
     contest = Contest("vqa", "smoke", rounds=2, runs=runs, beside="random")
     game = BeTheBandit(contest)
     buttons = {button.description: button for button in game.buttons}
-    assert "waiting" in game.view.about["message"] and "2 rounds of 2 steps" in game.said.value
+    assert "waiting" in game.view.about["message"] and "2 rounds of 2 steps" in game.status.value
     buttons["Img+Txt"].click()
-    assert "Img+Txt brought you" in game.said.value and "1 round left" in game.said.value
+    assert "Img+Txt brought you" in game.status.value and "1 round left" in game.status.value
     assert game.view.names == ["Random", "You"] and not buttons[CLOCK].disabled
     buttons[CLOCK].click()
-    assert "<table" in game.said.value and "You" in game.said.value and all(b.disabled for b in game.buttons)
+    assert "<table" in game.status.value and "You" in game.status.value and all(b.disabled for b in game.buttons)
 
 
 def test_a_student_that_goes_wrong_ends_alone_and_is_said_to(runs: Path) -> None:
