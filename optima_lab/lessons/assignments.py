@@ -13,7 +13,7 @@ from optima_lab.files import expand, json_text, write_text
 from optima_lab.lessons.exercises import EXERCISES
 from optima_lab.report.shipped import lessons
 
-ASKED = "exercises = quiz("  # how the cell begins that shows a lesson's exercises
+QUIZ_CELL = "exercises = quiz("  # how the cell begins that shows a lesson's exercises
 Cell = dict[str, Any]
 
 
@@ -22,38 +22,38 @@ def write(folder: Path | str) -> list[Path]:
 
     Raises RecordError where they cannot be written.
     """
-    found = []
+    written = []
     for path in lessons():
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        cells = [each for cell in notebook["cells"] for each in _cells(path.stem[:2], cell)]
+        cells = [replacement for cell in notebook["cells"] for replacement in _cells(path.stem[:2], cell)]
         if len(cells) > len(notebook["cells"]):
             target = expand(folder) / path.stem / path.name
             text = json_text(notebook | {"cells": cells}, ensure_ascii=False, indent=1) + "\n"
-            found.append(write_text(target, text))
-    return found
+            written.append(write_text(target, text))
+    return written
 
 
 def _cells(lesson: str, cell: Cell) -> list[Cell]:
     """The cell itself; in place of the one with fields, three for each exercise of the lesson."""
-    if not "".join(cell["source"]).startswith(ASKED):
+    if not "".join(cell["source"]).startswith(QUIZ_CELL):
         return [cell]
     numbers = [number for number in EXERCISES if number.startswith(lesson)]
-    return [each for number in numbers for each in _exercise(number)]
+    return [part for number in numbers for part in _exercise(number)]
 
 
 def _exercise(number: str) -> list[Cell]:
-    one, name = EXERCISES[number], f"answer_{number.replace('.', '_')}"
-    about = {"schema_version": 3, "task": False}
+    exercise, name = EXERCISES[number], f"answer_{number.replace('.', '_')}"
+    schema = {"schema_version": 3, "task": False}
     answer = {"solution": True, "locked": False, "grade": False, "grade_id": name}
     test = {"solution": False, "locked": True, "grade": True, "grade_id": name.replace("answer", "test"), "points": 1}
-    solution = f'"{one.solution}"' if one.judge.kind == "policy" else one.solution
-    given = f"### BEGIN SOLUTION\n{name} = {solution}\n### END SOLUTION"
+    solution = f'"{exercise.solution}"' if exercise.judge.kind == "policy" else exercise.solution
+    source = f"### BEGIN SOLUTION\n{name} = {solution}\n### END SOLUTION"
     judged = f"verdict_{name} = check({number!r}, {name})\nassert verdict_{name}.right, verdict_{name}"
     imported = "from optima_lab.lessons.exercises import check\n\n"
     return [
-        _cell("markdown", f"question-{number}", f"**Exercise {number}.** {one.question}", {}),
-        _cell("code", name, given, about | answer),
-        _cell("code", name.replace("answer", "test"), imported + judged, about | test),
+        _cell("markdown", f"question-{number}", f"**Exercise {number}.** {exercise.question}", {}),
+        _cell("code", name, source, schema | answer),
+        _cell("code", name.replace("answer", "test"), imported + judged, schema | test),
     ]
 
 

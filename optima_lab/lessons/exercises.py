@@ -76,11 +76,11 @@ def check(number: str, answer: Any) -> Verdict:
 def policy_of(text: str) -> Policy:
     """'beta_dts:decay=0.99, …' as a policy. Raises ConfigError for what does not exist or is no number."""
     name, _, settings = text.replace(" ", "").partition(":")
-    given: dict[str, int | float | bool] = {}
+    parameters: dict[str, int | float | bool] = {}
     for setting in filter(None, settings.split(",")):
         key, _, value = setting.partition("=")
-        given[key] = _plain(key, value)
-    return make_policy(name, **given)
+        parameters[key] = _plain(key, value)
+    return make_policy(name, **parameters)
 
 
 def _plain(key: str, value: str) -> int | float | bool:

@@ -25,8 +25,8 @@ class FourModules(nn.Module):
         sizes = {"image": PATCHES, "text": WORDS, "audio": FRAMES, "decoder": ANSWER}
         self.place = nn.ParameterDict({name: nn.Parameter(0.1 * torch.randn(n, width)) for name, n in sizes.items()})
         layer = nn.TransformerEncoderLayer(width, 2, 2 * width, 0.0, batch_first=True)
-        read = [nn.TransformerEncoder(layer, layers, enable_nested_tensor=False) for _ in range(3)]
-        self.image, self.text, self.audio = (_drawn_anew(each) for each in read)
+        encoders = [nn.TransformerEncoder(layer, layers, enable_nested_tensor=False) for _ in range(3)]
+        self.image, self.text, self.audio = (_drawn_anew(encoder) for encoder in encoders)
         block = nn.TransformerDecoderLayer(width, 2, 2 * width, 0.0, batch_first=True)
         self.decoder, self.head = _drawn_anew(nn.TransformerDecoder(block, layers)), nn.Linear(width, VOCABULARY)
 
@@ -38,12 +38,12 @@ class FourModules(nn.Module):
         answer: Int[Tensor, "batch 3"],
     ) -> dict[str, Tensor]:
         """`logits` (batch, 3, vocabulary) of the answer's tokens, each after those before it, and their `loss`."""
-        seen = self.image(self.patch(patches) + self.place["image"])
-        heard = self.audio(self.frame(frames) + self.place["audio"])
-        asked = self.text(self.word(words) + self.place["text"])
+        image = self.image(self.patch(patches) + self.place["image"])
+        audio = self.audio(self.frame(frames) + self.place["audio"])
+        text = self.text(self.word(words) + self.place["text"])
         before = F.pad(answer[:, :-1], (1, 0), value=BEGIN)
         causal = nn.Transformer.generate_square_subsequent_mask(ANSWER, device=answer.device)
-        memory = torch.cat([seen, heard, asked], 1)
+        memory = torch.cat([image, audio, text], 1)
         logits = self.head(self.decoder(self.word(before) + self.place["decoder"], memory, tgt_mask=causal))
         return {"logits": logits, "loss": F.cross_entropy(logits.transpose(1, 2), answer)}
 
@@ -71,7 +71,7 @@ def examples(count: int, seed: int, noise: float = 0.7) -> Batch:
     heard = torch.where(
         torch.rand(count, generator=random) < 0.5, seen, torch.randint(THINGS, (count,), generator=random)
     )
-    asked = torch.randint(SEE, SAME + 1, (count,), generator=random)
+    question = torch.randint(SEE, SAME + 1, (count,), generator=random)
     patches = noise * torch.randn(count, PATCHES, 8, generator=random)
     frames = noise * torch.randn(count, FRAMES, 8, generator=random)
     rows = torch.arange(count)
@@ -80,6 +80,6 @@ def examples(count: int, seed: int, noise: float = 0.7) -> Batch:
     frames[rows, begins] += 1.5 * sound[heard]
     frames[rows, begins + 1] += 1.5 * sound[heard].flip(1)
     same = torch.where(seen == heard, YES, NO)
-    first = torch.where(asked == SEE, seen, torch.where(asked == HEAR, heard, same))
-    words = torch.stack([torch.full_like(asked, BEGIN), asked, named, torch.full_like(asked, BEGIN)], 1)
+    first = torch.where(question == SEE, seen, torch.where(question == HEAR, heard, same))
+    words = torch.stack([torch.full_like(question, BEGIN), question, named, torch.full_like(question, BEGIN)], 1)
     return {"patches": patches, "frames": frames, "words": words, "answer": torch.stack([first, same, named], 1)}

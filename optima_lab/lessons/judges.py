@@ -41,8 +41,8 @@ class Number:
             return f"the answer is a number, got {type(answer).__name__} {answer!r}"
         if close(float(answer), self.expected, self.tolerance):
             return ""
-        known = [text for slip, text in self.slips.items() if close(float(answer), slip, self.tolerance)]
-        return f"{answer:g} it is not; {known[0] if known else self.hint}"
+        hints = [text for slip, text in self.slips.items() if close(float(answer), slip, self.tolerance)]
+        return f"{answer:g} it is not; {hints[0] if hints else self.hint}"
 
     def nearly(self, answer: Any) -> str:
         """What is missing from an answer that is wrong by less than a tenth; '' for others."""
@@ -89,8 +89,8 @@ class Trial:
         except OptimaError as error:  # what a first try found wrong with it
             return str(error)
         except Exception as error:  # a reader's own policy may raise anything
-            told = f"{type(error).__name__}: {error}".splitlines()[0]
-            return f"your policy fails while it plays ({told}); try it with follow(policy, world) first"
+            message = f"{type(error).__name__}: {error}".splitlines()[0]
+            return f"your policy fails while it plays ({message}); try it with follow(policy, world) first"
 
     def _refused(self, answer: Policy) -> str:
         told_truth = "truth" in answer.init(self.world.arms, 1, stream(UNSEEN, "trial"))
@@ -112,10 +112,10 @@ def cheaper_than(rival: Policy, world: World, horizon: int, part: float, hint: s
     def trial(answer: Policy) -> str:
         run = simulate(world, {"yours": answer, "rival": rival}, horizon, replications, seed=UNSEEN)
         mine, other = dynamic_regret(run, "yours")[-1], dynamic_regret(run, "rival")[-1]
-        found = (
+        costs = (
             f"yours costs {mine.mean():.3g}, {rival.name} {other.mean():.3g}, wanted at most {part * other.mean():.3g}"
         )
-        return "" if mine.mean() <= part * other.mean() else f"{found}; {hint}"
+        return "" if mine.mean() <= part * other.mean() else f"{costs}; {hint}"
 
     return Trial(trial, world)
 
@@ -131,10 +131,10 @@ def hears_a_late_change() -> Trial:
         ends = [int(np.flatnonzero(run.points == rounds)[0]) for rounds in (change - 1000, change)]
         before = 100 * (hits[ends[1]] - hits[ends[0]]).mean() / 1000
         after = 100 * best_arm_share(run, "yours", first=change).mean()
-        found = f"best arm in {before:.0f} % of the 1,000 rounds before the change and in {after:.0f} % of those after"
+        shares = f"best arm in {before:.0f} % of the 1,000 rounds before the change and in {after:.0f} % of those after"
         if before < 40:
-            return f"{found}, wanted 40 % in both; it also has to play well while nothing happens"
+            return f"{shares}, wanted 40 % in both; it also has to play well while nothing happens"
         hint = "what must happen to the belief about an unplayed arm?"
-        return "" if after >= 40 else f"{found}, wanted 40 % in both; {hint}"
+        return "" if after >= 40 else f"{shares}, wanted 40 % in both; {hint}"
 
     return Trial(trial, world)

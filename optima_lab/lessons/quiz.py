@@ -14,7 +14,6 @@ import anywidget
 import traitlets
 
 from optima_lab.errors import ConfigError, nearest
-from optima_lab.files import expand
 from optima_lab.lessons.exercises import EXERCISES, Verdict, check
 from optima_lab.lessons.judges import NEAR, Number, YesOrNo
 from optima_lab.widgets import assets as widgets
@@ -35,9 +34,9 @@ class Quiz(anywidget.AnyWidget):
     _css = widgets.stylesheet()
     about = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, **known: Any) -> None:
-        super().__init__(**known)
-        self.on_msg(lambda _, asked, __: self.check(str(asked.get("number")), str(asked.get("text"))))
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.on_msg(lambda _, message, __: self.check(str(message.get("number")), str(message.get("text"))))
 
     def check(self, number: str, answer: Any) -> Verdict:
         """Judge an answer, a policy of your own included, here and in the picture."""
@@ -46,8 +45,8 @@ class Quiz(anywidget.AnyWidget):
         return verdict
 
     def __repr__(self) -> str:
-        asked = [each for lesson in self.about["lessons"] for each in lesson["exercises"]]
-        return "\n".join(f"Exercise {each['number']}: {each['question']}" for each in asked)
+        exercises = [exercise for lesson in self.about["lessons"] for exercise in lesson["exercises"]]
+        return "\n".join(f"Exercise {exercise['number']}: {exercise['question']}" for exercise in exercises)
 
 
 def quiz(lesson: str) -> Quiz:
@@ -59,9 +58,9 @@ def quiz(lesson: str) -> Quiz:
 
 def write_page(path: str | Path) -> Path:
     """The exercises of all lessons as one HTML file. Raises RecordError where it cannot be written."""
-    about = {"lessons": [_lesson(lesson, recorded()) for lesson in TITLES]}
-    text = widgets.page("Exercises on bandits", "exercises", about, b"", home="index.html")
-    return widgets.write_page(expand(path), text)
+    exercises = {"lessons": [_lesson(lesson, recorded()) for lesson in TITLES]}
+    text = widgets.page("Exercises on bandits", "exercises", exercises, b"", home="index.html")
+    return widgets.write_page(path, text)
 
 
 @cache
@@ -75,19 +74,19 @@ def plain(verdict: Verdict) -> str:
     return verdict.text.partition("** ")[2] or verdict.text
 
 
-def _lesson(lesson: str, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    numbers = [number for number in EXERCISES if number.startswith(lesson)]
-    return {"title": f"{lesson} · {TITLES[lesson]}", "exercises": [_exercise(number, known) for number in numbers]}
+def _lesson(lesson: str, simulations: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    exercises = [_exercise(number, simulations) for number in EXERCISES if number.startswith(lesson)]
+    return {"title": f"{lesson} · {TITLES[lesson]}", "exercises": exercises}
 
 
-def _exercise(number: str, known: Mapping[str, Any] | None) -> dict[str, Any]:
-    one = EXERCISES[number]
-    about = {"number": number, "question": one.question, "kind": one.judge.kind}
-    about |= {"why": one.why, "solution": one.solution}
-    if isinstance(one.judge, YesOrNo):
-        return about | {"expected": one.judge.expected, "hint": one.judge.hint}
-    if isinstance(one.judge, Number):
-        judge = one.judge
-        about |= {"expected": judge.expected, "tolerance": judge.tolerance, "hint": judge.hint}
-        return about | {"slips": list(judge.slips.items()), "near": NEAR, "nearly": judge.near}
-    return about | {"options": list(recorded()[number])} | ({"recorded": known[number]} if known else {})
+def _exercise(number: str, simulations: Mapping[str, Any] | None) -> dict[str, Any]:
+    exercise = EXERCISES[number]
+    facts = {"number": number, "question": exercise.question, "kind": exercise.judge.kind}
+    facts |= {"why": exercise.why, "solution": exercise.solution}
+    if isinstance(exercise.judge, YesOrNo):
+        return facts | {"expected": exercise.judge.expected, "hint": exercise.judge.hint}
+    if isinstance(exercise.judge, Number):
+        judge = exercise.judge
+        facts |= {"expected": judge.expected, "tolerance": judge.tolerance, "hint": judge.hint}
+        return facts | {"slips": list(judge.slips.items()), "near": NEAR, "nearly": judge.near}
+    return facts | {"options": list(recorded()[number])} | ({"recorded": simulations[number]} if simulations else {})
