@@ -126,7 +126,7 @@ def name_of(strategy: str) -> str:
 def key_of(name: str) -> str:
     """'optima:reward=kl' of 'OPTIMA (reward=kl)': `name_of` undone, for records that hold no key."""
     word, _, own = name.partition(" (")
-    key = next((key for key, known in STRATEGIES.items() if known.name == word), word)
+    key = next((key for key, entry in STRATEGIES.items() if entry.name == word), word)
     return ":".join([key, *split(r", (?=\w+=)", own.removesuffix(")"))]) if own else key
 
 
@@ -139,8 +139,8 @@ def called(strategy: str, stopped: Container[str] = ()) -> str:
 
 def in_order(strategies: Iterable[str]) -> list[str]:
     """Strategies in the order of every figure and table; unknown ones come last, by name."""
-    known = {name: number for number, name in enumerate(STRATEGIES)}
-    return sorted(set(strategies), key=lambda key: (known.get(base(key), len(known)), name_of(key)))
+    rank = {name: number for number, name in enumerate(STRATEGIES)}
+    return sorted(set(strategies), key=lambda key: (rank.get(base(key), len(rank)), name_of(key)))
 
 
 def task_title(task: str) -> str:

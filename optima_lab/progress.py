@@ -16,7 +16,7 @@ def place_bars(place: int) -> None:
     _place = place
 
 
-def progress(items: Iterable[T], about: str, total: int | None = None, done: int = 0) -> Iterator[T]:
+def progress(items: Iterable[T], label: str, total: int | None = None, done: int = 0) -> Iterator[T]:
     """`items` with a bar on standard error that appears after two seconds and goes when it is full.
 
     `done` of the `total` were there before. Where standard error is no terminal (a log, a test) the bar keeps to a line
@@ -27,4 +27,4 @@ def progress(items: Iterable[T], about: str, total: int | None = None, done: int
     quiet = not sys.stderr.isatty() and "ipykernel" not in sys.modules
     every = 10 if quiet else 0.5
     look = {"delay": 2, "mininterval": every, "dynamic_ncols": True, "position": _place, "leave": _place == 0}
-    return iter(tqdm(items, about, total, initial=done, **look))
+    return iter(tqdm(items, label, total, initial=done, **look))

@@ -157,8 +157,8 @@ def _table(options: dict[str, Any]) -> int:
     if plan["changes"]:
         experiments = [e for e in experiments if alike(flat(e.config), plan["changes"])]
     if not experiments:
-        asked = " ".join([options["preset"], *(f"{name}={value}" for name, value in plan["changes"].items())])
-        raise OptimaError(f"no {asked} experiment is recorded below {options['runs']!r}; train one first")
+        question = " ".join([options["preset"], *(f"{name}={value}" for name, value in plan["changes"].items())])
+        raise OptimaError(f"no {question} experiment is recorded below {options['runs']!r}; train one first")
     print(tables.text(tables.results(records.read_runs(experiments), experiments)))
     return 0
 
@@ -167,8 +167,7 @@ def _instrument(options: dict[str, Any]) -> int:
     from optima_lab.report.claims.instrument import report
 
     plan = _plan(options)
-    found = report(plan["tasks"], plan["preset"], expand(plan["runs"]), plan["data"], **plan["changes"])
-    print(*found, sep="\n")
+    print(*report(plan["tasks"], plan["preset"], expand(plan["runs"]), plan["data"], **plan["changes"]), sep="\n")
     return 0
 
 
@@ -228,8 +227,8 @@ def _rerun(options: dict[str, Any]) -> int:
     from optima_lab.experiments.reproduce import rerun
 
     _join()
-    found = rerun(expand(options["folder"]), expand(options["runs"]))
-    print(f"{found.folder}: {', '.join(found.only)}")
+    experiment = rerun(expand(options["folder"]), expand(options["runs"]))
+    print(f"{experiment.folder}: {', '.join(experiment.only)}")
     return 0
 
 

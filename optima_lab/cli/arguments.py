@@ -45,30 +45,30 @@ def parser_of_commands() -> argparse.ArgumentParser:
     text = "execute the lessons on bandits, which need no training, and build the gallery"
     lessons = command("lessons", text)
     _pictures(lessons)
-    told = "instead write the lessons for a class into this folder, their exercises as nbgrader's cells"
-    lessons.add_argument("--assignments", default="", metavar="FOLDER", help=told)
-    told = "list what is recorded: progress, age, size, what was interrupted, is stale or broken"
-    _kept(command("status", told), "runs")
-    watch = _kept(command("watch", "show the newest run as it is trained, in a browser of this machine"), "runs")
+    text = "instead write the lessons for a class into this folder, their exercises as nbgrader's cells"
+    lessons.add_argument("--assignments", default="", metavar="FOLDER", help=text)
+    text = "list what is recorded: progress, age, size, what was interrupted, is stale or broken"
+    _with_runs(command("status", text), "runs")
+    watch = _with_runs(command("watch", "show the newest run as it is trained, in a browser of this machine"), "runs")
     watch.add_argument("--port", default="0", help="to listen on, at 127.0.0.1 (default: any that is free)")
-    told = "remove the named folders of runs, or what was interrupted, is stale, broken or half-written (parts)"
-    clean = _kept(command("clean", told), "runs")
-    told = "vqa/laptop-s0-1a2b3c4d, one run in it, interrupted, stale, broken, parts"
-    clean.add_argument("what", nargs="*", help=told)
+    text = "remove the named folders of runs, or what was interrupted, is stale, broken or half-written (parts)"
+    clean = _with_runs(command("clean", text), "runs")
+    text = "vqa/laptop-s0-1a2b3c4d, one run in it, interrupted, stale, broken, parts"
+    clean.add_argument("what", nargs="*", help=text)
     clean.add_argument("--yes", action="store_true", help="do not ask")
-    rerun = _kept(command("rerun", "train again what a run's folder holds, into another folder of runs"), "reruns")
+    rerun = _with_runs(command("rerun", "train again what a run's folder holds, into another folder of runs"), "reruns")
     rerun.add_argument("folder", help="of an experiment or of one run in it")
-    told = "send finished runs to TensorBoard, Weights & Biases or MLflow"
-    sent = command("send", told)
+    text = "send finished runs to TensorBoard, Weights & Biases or MLflow"
+    sent = command("send", text)
     sent.add_argument("folder", help="of a finished run, an experiment or of runs")
     _watched(sent, "what was recorded")
-    told = "write a student's answers to a split, in the form that the task's evaluation server takes"
-    predict = _student(command("predict", told), "file to write")
+    text = "write a student's answers to a split, in the form that the task's evaluation server takes"
+    predict = _student(command("predict", text), "file to write")
     predict.add_argument("--data", required=True, help="folder in the official layouts")
     predict.add_argument("--split", default="test", help="train, dev, test (default); VQA: also test2015, …")
     predict.add_argument("--batch", default="128", help="examples a forward (default: 128)")
-    told = "write a student as a folder of its own: weights (safetensors), config.json, tokenizer"
-    export = _student(command("export", told), "a new folder")
+    text = "write a student as a folder of its own: weights (safetensors), config.json, tokenizer"
+    export = _student(command("export", text), "a new folder")
     export.add_argument("--onnx", action="store_true", help="also as model.onnx (extra `onnx`)")
     return parser
 
@@ -96,26 +96,26 @@ def _runs(command: argparse.ArgumentParser, name: str, program: str) -> None:
     if name in ("figures", "claims"):
         _pictures(command)
     if name == "claims":
-        told = "names between commas, main among them, of optima_lab/experiments/plans.py (default: all)"
-        command.add_argument("--populations", default="", help=told)
-    known = about()
+        text = "names between commas, main among them, of optima_lab/experiments/plans.py (default: all)"
+        command.add_argument("--populations", default="", help=text)
+    meanings = about()
     group = command.add_argument_group(f"parameters of the run (a preset's values: {program} parameters)")
     for field, kind in parameters().items():
         if field not in SET_BY_OPTION:
-            group.add_argument(f"--{field}", metavar=kind.__name__, help=known[field].replace("%", "%%"))
+            group.add_argument(f"--{field}", metavar=kind.__name__, help=meanings[field].replace("%", "%%"))
 
 
 def _watched(command: argparse.ArgumentParser, when: str) -> None:
     for name, title in (("tensorboard", "TensorBoard"), ("wandb", "Weights & Biases"), ("mlflow", "MLflow")):
-        told = f"log for {title}, {when}"
-        command.add_argument(f"--{name}", action="append_const", dest="watch", const=name, help=told)
+        text = f"log for {title}, {when}"
+        command.add_argument(f"--{name}", action="append_const", dest="watch", const=name, help=text)
 
 
 def _pictures(command: argparse.ArgumentParser) -> None:
     command.add_argument("--figures", default="figures", help="where pictures go (default: figures)")
 
 
-def _kept(command: argparse.ArgumentParser, default: str) -> argparse.ArgumentParser:
+def _with_runs(command: argparse.ArgumentParser, default: str) -> argparse.ArgumentParser:
     command.add_argument("--runs", default=default, help=f"where records are kept (default: {default})")
     return command
 
@@ -127,14 +127,14 @@ def _student(command: argparse.ArgumentParser, out: str) -> argparse.ArgumentPar
 
 
 def _commands(parser: argparse.ArgumentParser) -> Iterable[argparse.ArgumentParser]:
-    return next(each for each in parser._actions if isinstance(each, argparse._SubParsersAction)).choices.values()
+    return next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction)).choices.values()
 
 
 def checked(parser: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
     """Name the nearest option for one that does not exist; argparse would not."""
-    known = [option for command in _commands(parser) for option in command._option_string_actions]
+    options = [option for command in _commands(parser) for option in command._option_string_actions]
     for argument in arguments:
         name = argument.partition("=")[0]
-        if name.startswith("--") and name not in known:
-            raise ConfigError(f"unknown parameter {name!r}{nearest(name, known)}")
+        if name.startswith("--") and name not in options:
+            raise ConfigError(f"unknown parameter {name!r}{nearest(name, options)}")
     return arguments
