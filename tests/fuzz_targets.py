@@ -290,7 +290,7 @@ def _frames(folder: Path, _: Mutator) -> None:
     statistics.stopped(rounds)
     statistics.differences(scores)
     statistics.teacher_score([each.summary for each in experiments])
-    statistics.curves(evals, "kl")
+    statistics.points(evals, "kl")
     statistics.means(rounds, "optima")
     statistics.initial_rounds(rounds, "optima")
     statistics.frequency(rounds, "optima")

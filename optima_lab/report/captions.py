@@ -40,22 +40,22 @@ def _called(call: ast.Call) -> str:
 
 
 def _name_argument(call: ast.Call) -> list[str]:
-    given = [*call.args[2:3], *(keyword.value for keyword in call.keywords if keyword.arg == "name")]
-    names = [node.value for node in given if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    arguments = [*call.args[2:3], *(keyword.value for keyword in call.keywords if keyword.arg == "name")]
+    names = [node.value for node in arguments if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return [name for name in names if re.fullmatch(r"\w[\w.-]*", name)]  # a path would lead out of the folder
 
 
 def readings(notebook: Mapping[str, Any]) -> list[FigureCaption]:
     """Every figure of a notebook (an nbformat node or its JSON) in order, with its reading."""
-    found: list[FigureCaption] = []
+    captions: list[FigureCaption] = []
     waiting: list[str] = []
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             waiting += saved_names(cell)
         elif cell["cell_type"] == "markdown" and READING in cell["source"][:120].lower() and waiting:
-            found += [FigureCaption(name, _body(cell["source"])) for name in waiting]
+            captions += [FigureCaption(name, _body(cell["source"])) for name in waiting]
             waiting = []
-    return found + [FigureCaption(name, "") for name in waiting]
+    return captions + [FigureCaption(name, "") for name in waiting]
 
 
 def _body(markdown: str) -> str:

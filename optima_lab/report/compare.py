@@ -32,9 +32,9 @@ class Comparison:
     unpaired: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        told = [f"{row.name}: {row.a} → {row.b}" for row in self.parameters.itertuples(index=False)]
+        changes = [f"{row.name}: {row.a} → {row.b}" for row in self.parameters.itertuples(index=False)]
         return "\n".join(
-            [*(told or ["no parameter differs"]), *map(_line, self.scores.to_dict("records")), *self._left()]
+            [*(changes or ["no parameter differs"]), *map(_line, self.scores.to_dict("records")), *self._left()]
         )
 
     def _repr_html_(self) -> str:
@@ -56,16 +56,16 @@ def compare(a: Experiments, b: Experiments, strategies: tuple[str, str] | None =
     """
     sides = [[a] if isinstance(a, Experiment) else list(a), [b] if isinstance(b, Experiment) else list(b)]
     chosen = [name and name for name in strategies] if strategies else [None, None]
-    found = [_scores(side, name, which) for side, name, which in zip(sides, chosen, "ab", strict=True)]
+    runs = [_scores(side, name, which) for side, name, which in zip(sides, chosen, "ab", strict=True)]
     if strategies:
         pair = " → ".join(called(name) for name in strategies)
-        found = [each.assign(strategy=pair) for each in found]
+        runs = [side.assign(strategy=pair) for side in runs]
     keys = [*PAIR, "strategy"]
-    joined = found[0].merge(found[1], on=keys, how="outer", suffixes=("_a", "_b"))
+    joined = runs[0].merge(runs[1], on=keys, how="outer", suffixes=("_a", "_b"))
     whole = joined[joined[["score_test_a", "score_test_b"]].notna().all(axis=1)]
     left = joined.drop(whole.index)
     unpaired = [f"{name_of(str(row.strategy))} ({row.task}, seed {row.seed})" for row in left.itertuples(index=False)]
-    return Comparison(_parameters(*found), _paired(whole), tuple(unpaired))
+    return Comparison(_parameters(*runs), _paired(whole), tuple(unpaired))
 
 
 def _scores(side: Sequence[Experiment], strategy: str | None, which: str) -> Frame:
@@ -74,8 +74,8 @@ def _scores(side: Sequence[Experiment], strategy: str | None, which: str) -> Fra
     runs["strategy"] = runs["strategy"].map(base)
     if strategy is not None:
         if strategy not in set(runs["strategy"]):
-            known = ", ".join(in_order(runs["strategy"]))
-            raise ConfigError(f"{which} must have a run of {strategy!r}; it has {known}")
+            names = ", ".join(in_order(runs["strategy"]))
+            raise ConfigError(f"{which} must have a run of {strategy!r}; it has {names}")
         runs = runs[runs["strategy"] == strategy]
     twice = runs[runs.duplicated([*PAIR, "strategy"])]
     if len(twice):
@@ -84,9 +84,9 @@ def _scores(side: Sequence[Experiment], strategy: str | None, which: str) -> Fra
             f"{which} must be one question, got two runs of {row['strategy']} ({row['task']}, seed {row['seed']}): "
             "give compare fewer experiments"
         )
-    configs = {each.id: flat(each.config) for each in side}
-    told = [_settings(row, configs[row["experiment"]]) for row in runs.to_dict("records")]
-    return runs[[*PAIR, "strategy", "score_test"]].assign(settings=pd.Series(told, index=runs.index, dtype=object))
+    configs = {experiment.id: flat(experiment.config) for experiment in side}
+    settings = [_settings(row, configs[row["experiment"]]) for row in runs.to_dict("records")]
+    return runs[[*PAIR, "strategy", "score_test"]].assign(settings=pd.Series(settings, index=runs.index, dtype=object))
 
 
 def _settings(row: Mapping[Hashable, Any], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,14 +99,14 @@ def _settings(row: Mapping[Hashable, Any], config: Mapping[str, Any]) -> dict[st
 def _parameters(first: Frame, second: Frame) -> Frame:
     """Every parameter that is not the same on both sides, with its values."""
     sides = [list(first["settings"]), list(second["settings"])]
-    names = dict.fromkeys(name for side in sides for each in side for name in each)
+    names = dict.fromkeys(name for side in sides for settings in side for name in settings)
     values = {name: [_values(side, name) for side in sides] for name in names}
     rows = [(name, *pair) for name, pair in values.items() if pair[0] != pair[1]]
     return pd.DataFrame(rows, columns=["name", "a", "b"])
 
 
 def _values(side: Sequence[Mapping[str, Any]], name: str) -> str:
-    return ", ".join(dict.fromkeys(str(each.get(name, "–")) for each in side))
+    return ", ".join(dict.fromkeys(str(settings.get(name, "–")) for settings in side))
 
 
 def _paired(whole: Frame) -> Frame:
@@ -126,5 +126,5 @@ def _line(row: Mapping[Hashable, Any]) -> str:
     interval = f"95 % interval {row['low']:+.1f} to {row['high']:+.1f}, {row['n']} seeds".replace("-", "−")
     who = f"{task_title(str(row['task']))}, {called(str(row['strategy']))}"
     difference = f"{row['difference']:+.1f}".replace("-", "−")
-    told = interval if row["n"] > 1 else "one seed: no interval"
-    return f"{who}: {row['a']:.1f} → {row['b']:.1f}, difference {difference} ({told})"
+    certainty = interval if row["n"] > 1 else "one seed: no interval"
+    return f"{who}: {row['a']:.1f} → {row['b']:.1f}, difference {difference} ({certainty})"

@@ -89,4 +89,4 @@ def _within(pairs: Frame) -> float:
 
     groups = [group for _, group in pairs.groupby([*REPLICATE, "step"]) if _defined(group)]
     ranks: list[Any] = [stats.spearmanr(group["mean"], group["score"]) for group in groups]
-    return float(np.mean([each.statistic for each in ranks])) if ranks else float("nan")
+    return float(np.mean([rank.statistic for rank in ranks])) if ranks else float("nan")

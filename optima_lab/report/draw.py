@@ -52,7 +52,7 @@ def _draw(sweep: Sweep, figures: Path, notebooks: Sequence[str], more: Sequence[
     ]
     sweep.failures += [result.error for result in execute_all([*jobs, *more]) if result.error]
     for task in trained:
-        findings.write(figures / task, [each for each in sweep.experiments if each.task == task])
+        findings.write(figures / task, [e for e in sweep.experiments if e.task == task])
     sweep.seconds["notebooks"] = perf_counter() - start
     start = perf_counter()
     playground.write_page(figures / "playground.html", sweep.experiments)
@@ -63,8 +63,9 @@ def _draw(sweep: Sweep, figures: Path, notebooks: Sequence[str], more: Sequence[
 def _parameters(sweep: Sweep, figures: Path, task: str) -> dict[str, Value]:
     assert isinstance(sweep.strategies, str)  # papermill hands over text; objects are asked for in Python
     changes = ",".join(f"{name}={value}" for name, value in sorted(sweep.changes.items()))
-    known: dict[str, Value] = {"task": task, "preset": sweep.preset, "seeds": sweep.seeds, "data": sweep.data}
-    return {**known, "runs": sweep.runs, "figures": str(figures), "changes": changes, "strategies": sweep.strategies}
+    question: dict[str, Value] = {"task": task, "preset": sweep.preset, "seeds": sweep.seeds, "data": sweep.data}
+    places: dict[str, Value] = {"runs": sweep.runs, "figures": str(figures)}
+    return question | places | {"changes": changes, "strategies": sweep.strategies}
 
 
 def report(sweep: Sweep) -> int:

@@ -39,24 +39,24 @@ MEANINGLESS = "This is a smoke run: its numbers mean nothing"
 def write(folder: Path, experiments: Sequence[Experiment]) -> None:
     """Keep the sentences of the experiments of one task beside their figures."""
     runs, rounds, evals = (frame(experiments) for frame in (records.read_runs, records.read_rounds, records.read_evals))
-    found = sentences(Recorded(runs, rounds, evals))
-    records.write_json(folder / FILE, {"config": provenance(experiments)["config"], "figures": found})
+    texts = sentences(Recorded(runs, rounds, evals))
+    records.write_json(folder / FILE, {"config": provenance(experiments)["config"], "figures": texts})
 
 
 def read(folder: Path, config: str) -> Mapping[str, str]:
     """The sentences that were kept in a folder, by figure; none where they are of another configuration."""
     try:
-        known = records.read_json(folder / FILE)
+        record = records.read_json(folder / FILE)
     except RecordError:
         return {}
-    ours = isinstance(known, dict) and known.get("config") == config and isinstance(known.get("figures"), dict)
-    return {str(name): str(text) for name, text in known["figures"].items()} if ours else {}
+    ours = isinstance(record, dict) and record.get("config") == config and isinstance(record.get("figures"), dict)
+    return {str(name): str(text) for name, text in record["figures"].items()} if ours else {}
 
 
 def sentences(recorded: Recorded) -> dict[str, str]:
     """For every figure with a statement of the paper: whether it is seen in these records of one task."""
-    found = {figure: [_judged(NAMES[name], recorded) for name in names] for figure, names in STATEMENTS.items()}
-    return {figure: _sentence(parts) for figure, parts in found.items()}
+    judged = {figure: [_judged(NAMES[name], recorded) for name in names] for figure, names in STATEMENTS.items()}
+    return {figure: _sentence(parts) for figure, parts in judged.items()}
 
 
 def _sentence(parts: Sequence[tuple[str, str]]) -> str:
@@ -70,13 +70,13 @@ def _sentence(parts: Sequence[tuple[str, str]]) -> str:
 def _judged(claim: Claim, recorded: Recorded) -> tuple[str, str]:
     unit = claim.raw_unit if claim.unit == SCORE else claim.unit
     rows = details(recorded, [replace(claim, by_task=True, unit=unit)]).to_dict("records")
-    known = [{str(name): value for name, value in row.items()} for row in rows if isfinite(row["effect"])]
-    if not known:
+    comparisons = [{str(name): value for name, value in row.items()} for row in rows if isfinite(row["effect"])]
+    if not comparisons:
         return f"nothing is recorded of “{claim.text}”", ""
-    verdict = together([row["verdict"] for row in known], "all" if claim.needs == "all" else "any")
-    shown, which = _shown(claim, known)
-    size = f"{which if len(known) > 1 else ''}{shown['comparison']}: {_signed(shown['effect'], unit)}"
-    return f"“{claim.text}” is {_seen(claim, known, verdict)} ({size})", _chance(verdict, int(shown["n"]))
+    verdict = together([row["verdict"] for row in comparisons], "all" if claim.needs == "all" else "any")
+    shown, which = _shown(claim, comparisons)
+    size = f"{which if len(comparisons) > 1 else ''}{shown['comparison']}: {_signed(shown['effect'], unit)}"
+    return f"“{claim.text}” is {_seen(claim, comparisons, verdict)} ({size})", _chance(verdict, int(shown["n"]))
 
 
 def _shown(claim: Claim, rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], str]:
@@ -109,15 +109,15 @@ def _signed(value: float, unit: str) -> str:
     return f"{number} {'' if unit in ('r', 'ρ') else unit}".strip().replace("-", "−")
 
 
-def found(table: Frame, task: str) -> str:
+def score_sentence(table: Frame, task: str) -> str:
     """What the students of a task reached, in one sentence; `table` as `tables.results` makes it. '' without scores."""
-    known = table[(table["task"] == task) & table["mean"].astype(float).map(isfinite)]
-    scores = {row["name"]: float(row["mean"]) for row in known[known["kind"] == "strategy"].to_dict("records")}
+    scored = table[(table["task"] == task) & table["mean"].astype(float).map(isfinite)]
+    scores = {row["name"]: float(row["mean"]) for row in scored[scored["kind"] == "strategy"].to_dict("records")}
     if not scores:
         return ""
-    seeds = int(known.loc[known["kind"] == "strategy", "n"].max())
+    seeds = int(scored.loc[scored["kind"] == "strategy", "n"].max())
     worst, best = min(scores, key=lambda name: scores[name]), max(scores, key=lambda name: scores[name])
-    teacher = known.loc[known["kind"] == "teacher", "mean"]
+    teacher = scored.loc[scored["kind"] == "teacher", "mean"]
     parts = [f"the teacher reaches {teacher.iloc[0]:.1f}"] if len(teacher) else []
     parts += [f"students reach {scores[worst]:.1f} ({called(worst)}) to {scores[best]:.1f} ({called(best)})"]
     compared = [name for name in scores if base(name) in ("optima", "random", FULL) and name not in (worst, best)]

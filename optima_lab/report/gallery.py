@@ -6,6 +6,7 @@ saved, and the table of results.
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -48,11 +49,12 @@ def build(figures: Path | str) -> Path:
     with explained(folder / "index.html"):
         folder.mkdir(parents=True, exist_ok=True)
         rooms = {room.name: collect(room) for room in _rooms(folder)}
-        for executed in (each for room in rooms.values() for each in room if each.path.is_file()):
-            notebook_page(executed.path)
-        known = manifest(rooms)
-        write_text(folder / "manifest.json", json_text(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-        index = write_text(folder / "index.html", _page(folder, rooms, known["commit"]))
+        for notebook in chain.from_iterable(rooms.values()):
+            if notebook.path.is_file():
+                notebook_page(notebook.path)
+        contents = manifest(rooms)
+        write_text(folder / "manifest.json", json_text(contents, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        index = write_text(folder / "index.html", _page(folder, rooms, contents["commit"]))
     if folder.parent.name == questions.FOLDER and (usual := folder.parent.parent / questions.INDEX).exists():
         build(usual.parent)  # which links this one
     return index
@@ -70,25 +72,29 @@ def _widgets(folder: Path) -> dict[str, str]:
 
 
 def _page(folder: Path, rooms: dict[str, list[Executed]], commit: str) -> str:
-    asked = folder.name.replace(",", ", ") if folder.parent.name == questions.FOLDER else ""
-    about = f"{ABOUT} All of this page is of another question than the presets': {asked}." if asked else ABOUT
+    question = folder.name.replace(",", ", ") if folder.parent.name == questions.FOLDER else ""
+    intro = f"{ABOUT} All of this page is of another question than the presets': {question}." if question else ABOUT
     pages = _widgets(folder) | questions.links(folder)
-    known: dict[str, object] = {
-        "title": f"optima-lab: figures{asked and ', ' + asked}",
-        "mark": "",
-        "about": about,
-        "commit": commit,
-    }
     shown = [_room(folder / name, notebooks) for name, notebooks in rooms.items()]
-    known |= {"pages": pages, "first": _first_screen(folder, rooms, shown)}
-    return render("index.html", **known, results=_results(folder, rooms), rooms=shown)
+    return render(
+        "index.html",
+        title=f"optima-lab: figures{question and ', ' + question}",
+        mark="",
+        about=intro,
+        commit=commit,
+        pages=pages,
+        first=_first_screen(folder, rooms, shown),
+        results=_results(folder, rooms),
+        rooms=shown,
+    )
 
 
 def _first_screen(folder: Path, rooms: Mapping[str, list[Executed]], shown: Sequence[dict]) -> dict[str, object]:
     """What was found in words, one picture, and where one watches, plays and learns."""
     smoke = {name for name, notebooks in rooms.items() if any(map(_is_smoke, notebooks))}
-    said = [findings.found(tables.load(folder / name), name) for name in rooms if name in TASKS and name not in smoke]
-    drawn = [picture for room in shown for each in room["notebooks"] for picture in each["pictures"]]
+    trained = [name for name in rooms if name in TASKS and name not in smoke]
+    sentences = [findings.score_sentence(tables.load(folder / name), name) for name in trained]
+    drawn = [picture for room in shown for notebook in room["notebooks"] for picture in notebook["pictures"]]
     rank = {name: place for place, name in enumerate(FIRST)}
     best = min(drawn, key=lambda picture: rank.get(picture["name"], len(rank)), default=None)
     replays = {
@@ -98,11 +104,11 @@ def _first_screen(folder: Path, rooms: Mapping[str, list[Executed]], shown: Sequ
     lessons = {f"#{_id('lessons')}": "Lessons on bandits"} if "lessons" in rooms else {}
     doors = replays | own | lessons
     smoke_of = ", ".join(_title(name) for name in rooms if name in smoke)
-    return {"said": [text for text in said if text], "picture": best, "doors": doors, "smoke": smoke_of}
+    return {"said": [text for text in sentences if text], "picture": best, "doors": doors, "smoke": smoke_of}
 
 
-def _is_smoke(each: Executed) -> bool:
-    return each.parameters.get("preset") == "smoke"
+def _is_smoke(notebook: Executed) -> bool:
+    return notebook.parameters.get("preset") == "smoke"
 
 
 def _title(room: str) -> str:
@@ -111,62 +117,69 @@ def _title(room: str) -> str:
 
 def _results(folder: Path, rooms: Mapping[str, Sequence[Executed]]) -> Markup:
     """One table for all tasks of one question; tasks of different questions stand in tables that say which."""
-    kept: dict[str, list[pd.DataFrame]] = {}
+    by_question: dict[str, list[pd.DataFrame]] = {}
     for room, executed in rooms.items():
         table = tables.load(folder / room)
-        source = next((each for each in executed if each.name == RESULTS and not each.error), None)
-        asked = _parameters(source, ("preset", "data", "changes", "strategies")) if source else ""
-        kept.setdefault(asked, []).extend([table] if len(table) else [])
-    shown = {asked: scrolling(Markup(tables.html(pd.concat(found)))) for asked, found in kept.items() if found}
+        source = next((notebook for notebook in executed if notebook.name == RESULTS and not notebook.error), None)
+        question = _parameters(source, ("preset", "data", "changes", "strategies")) if source else ""
+        by_question.setdefault(question, []).extend([table] if len(table) else [])
+    shown = {name: scrolling(Markup(tables.html(pd.concat(frames)))) for name, frames in by_question.items() if frames}
     if len(shown) < 2:
         return Markup().join(shown.values())
-    return Markup().join(Markup("<h3>{}</h3>{}").format(asked or "not known", html) for asked, html in shown.items())
+    return Markup().join(Markup("<h3>{}</h3>{}").format(name or "not known", html) for name, html in shown.items())
 
 
 def _room(folder: Path, notebooks: Sequence[Executed]) -> dict[str, object]:
-    failed = {each.name for each in notebooks if each.error}
+    failed = {notebook.name for notebook in notebooks if notebook.error}
     return {
         "name": folder.name,
         "title": _title(folder.name),
         "id": _id(folder.name),
         "pages": _widgets(folder),
-        "failures": sum(bool(each.error) for each in notebooks),
-        "notebooks": [_notebook(folder, each) | {"older": each.name in failed} for each in notebooks],
+        "failures": sum(bool(notebook.error) for notebook in notebooks),
+        "notebooks": [_notebook(folder, notebook) | {"older": notebook.name in failed} for notebook in notebooks],
     }
 
 
-def _notebook(folder: Path, each: Executed) -> dict[str, object]:
+def _notebook(folder: Path, notebook: Executed) -> dict[str, object]:
     return {
-        "file": each.path.stem,
-        "title": each.title,
-        "id": _id(folder.name, each.path.stem),
-        "error": each.error,
-        "asked": _parameters(each, ("preset", "seeds", "data", "changes")),
-        "smoke": _is_smoke(each),
-        "pictures": [_figure(folder, each, picture) for picture in each.pictures],
+        "file": notebook.path.stem,
+        "title": notebook.title,
+        "id": _id(folder.name, notebook.path.stem),
+        "error": notebook.error,
+        "asked": _parameters(notebook, ("preset", "seeds", "data", "changes")),
+        "smoke": _is_smoke(notebook),
+        "pictures": [_figure(folder, notebook, picture) for picture in notebook.pictures],
     }
 
 
-def _parameters(each: Executed, names: Sequence[str] = ()) -> str:
+def _parameters(notebook: Executed, names: Sequence[str] = ()) -> str:
     """'seeds = 1, task = vqa' of all parameters that are not empty, or of these."""
-    chosen = {name: each.parameters.get(name, "") for name in names} if names else each.parameters
+    chosen = {name: notebook.parameters.get(name, "") for name in names} if names else notebook.parameters
     return ", ".join(f"{name} = {value}" for name, value in chosen.items() if value != "")
 
 
-def _figure(folder: Path, each: Executed, picture: Picture) -> dict[str, object]:
+def _figure(folder: Path, notebook: Executed, picture: Picture) -> dict[str, object]:
     facts = {
-        "parameters": _parameters(each) or "defaults",
+        "parameters": _parameters(notebook) or "defaults",
         "seeds": ", ".join(str(seed) for seed in picture.origin.get("seeds", [])),
         "runs": ", ".join(picture.origin.get("runs", [])),
         "configuration": picture.origin.get("config", ""),
     }
-    seen = findings.read(folder, facts["configuration"]).get(picture.name, "")
-    if _is_smoke(each) and seen:
-        seen = f"{findings.MEANINGLESS}, and say nothing of the paper's statement."
-    known: dict[str, object] = {"id": _id(folder.name, picture.name), "title": picture.title, "files": picture.files}
-    known["facts"] = facts
-    known |= {"name": picture.name, "size": picture.size, "seen": seen, "source": _source(folder, picture)}
-    return known | {"reading": picture.reading and markdown(picture.reading)}
+    sentence = findings.read(folder, facts["configuration"]).get(picture.name, "")
+    if _is_smoke(notebook) and sentence:
+        sentence = f"{findings.MEANINGLESS}, and say nothing of the paper's statement."
+    return {
+        "id": _id(folder.name, picture.name),
+        "title": picture.title,
+        "files": picture.files,
+        "facts": facts,
+        "name": picture.name,
+        "size": picture.size,
+        "seen": sentence,
+        "source": _source(folder, picture),
+        "reading": picture.reading and markdown(picture.reading),
+    }
 
 
 def _source(folder: Path, picture: Picture) -> str:

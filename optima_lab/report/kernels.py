@@ -41,21 +41,21 @@ def empty_kernel() -> "AsyncKernelManager":
     """
     from jupyter_core.utils import run_sync
 
-    known = _started.cache_info().currsize
+    running = _started.cache_info().currsize
     manager = _started()
-    if known and not run_sync(manager.is_alive)():
+    if running and not run_sync(manager.is_alive)():
         _started.cache_clear()
         return _started()
-    if known:
+    if running:
         _clear(manager)
     return manager
 
 
-def environment(known: Mapping[str, str], home: Path) -> dict[str, str]:
-    """What a kernel is told: `known` without torchrun's variables, Jupyter and IPython at home in `home`."""
-    kept = {name: value for name, value in without_launch(known).items() if name not in _THEIRS}
+def environment(variables: Mapping[str, str], home: Path) -> dict[str, str]:
+    """What a kernel is told: `variables` without torchrun's variables, Jupyter and IPython at home in `home`."""
+    inherited = {name: value for name, value in without_launch(variables).items() if name not in _THEIRS}
     places = {"IPYTHONDIR": "ipython", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "runtime"}
-    return kept | {name: str(home / place) for name, place in places.items()}
+    return inherited | {name: str(home / place) for name, place in places.items()}
 
 
 @cache
@@ -79,14 +79,15 @@ def own_kernel() -> "type[AsyncKernelManager]":
     class OwnKernel(AsyncKernelManager):
         """Keeps its files in a folder of ours, and tells the kernel so."""
 
-        def __init__(self, **given: Any) -> None:
+        def __init__(self, **options: Any) -> None:
             connection = Path(mkdtemp(dir=_home())) / "kernel.json"
-            super().__init__(**{"kernel_spec_manager": ThisInterpreter(), "connection_file": str(connection), **given})
+            usual = {"kernel_spec_manager": ThisInterpreter(), "connection_file": str(connection)}
+            super().__init__(**{**usual, **options})
 
-        async def start_kernel(self, **given: Any) -> None:
+        async def start_kernel(self, **options: Any) -> None:
             """As any kernel is started, but for its environment."""
-            known = {"env": environment(os.environ, _home()), "extra_arguments": [*ARGUMENTS]}
-            await super().start_kernel(**{**given, **known})
+            ours = {"env": environment(os.environ, _home()), "extra_arguments": [*ARGUMENTS]}
+            await super().start_kernel(**{**options, **ours})
 
     return OwnKernel
 

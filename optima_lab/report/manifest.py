@@ -44,8 +44,8 @@ class Executed:
 
 def collect(room: Path) -> list[Executed]:
     """The executed notebooks of a folder by name; one that failed stands before its older success."""
-    found = [_executed(path) for path in sorted(room.glob("*.ipynb"))]
-    return sorted(found, key=lambda each: (each.name, not each.error))
+    notebooks = [_executed(path) for path in sorted(room.glob("*.ipynb"))]
+    return sorted(notebooks, key=lambda notebook: (notebook.name, not notebook.error))
 
 
 def _executed(path: Path) -> Executed:
@@ -58,8 +58,8 @@ def _executed(path: Path) -> Executed:
             cell | {"source": "".join(cell["source"]), "cell_type": cell["cell_type"]} for cell in notebook["cells"]
         ]
         ours = dict(notebook["metadata"].get("optima_lab", {}))
-        given = notebook["metadata"].get("papermill", {}).get("parameters", {})
-        parameters = dict(ours.get("parameters", given))
+        papermill = notebook["metadata"].get("papermill", {}).get("parameters", {})
+        parameters = dict(ours.get("parameters", papermill))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Executed(path, path.stem, {}, f"{path.name} is no notebook: {error}")
     pictures = () if failed else tuple(_pictures(path.parent, cells))
@@ -81,9 +81,9 @@ def _pictures(folder: Path, cells: Sequence[dict]) -> list[Picture]:
         )
         if files:
             png = folder / f"{reading.name}.png"
-            known = origin(png)
-            title = known.pop("title", "") or reading.name.replace("_", " ")
-            pictures.append(Picture(reading.name, title, files, reading.markdown, known, drawn_size(png)))
+            source = origin(png)
+            title = source.pop("title", "") or reading.name.replace("_", " ")
+            pictures.append(Picture(reading.name, title, files, reading.markdown, source, drawn_size(png)))
     return pictures
 
 
@@ -92,16 +92,19 @@ def manifest(rooms: Mapping[str, Sequence[Executed]]) -> dict[str, Any]:
     figures = {
         f"{room}/{picture.name}": {
             "files": [f"{room}/{name}" for name in picture.files],
-            "notebook": f"{room}/{each.path.name}",
-            "parameters": each.parameters,
+            "notebook": f"{room}/{notebook.path.name}",
+            "parameters": notebook.parameters,
             **picture.origin,
         }
         for room, notebooks in rooms.items()
-        for each in notebooks
-        for picture in each.pictures
+        for notebook in notebooks
+        for picture in notebook.pictures
     }
     failed = {
-        f"{room}/{each.name}": each.error for room, notebooks in rooms.items() for each in notebooks if each.error
+        f"{room}/{failed.name}": failed.error
+        for room, notebooks in rooms.items()
+        for failed in notebooks
+        if failed.error
     }
     return {"commit": commit(), "figures": figures, "failed": failed}
 

@@ -99,20 +99,20 @@ def _parameter(path: Path, statement: ast.stmt) -> tuple[str, tuple[type, Value]
     )
 
 
-def check_parameters(notebook: Path | str, given: Mapping[str, Any]) -> dict[str, Value]:
-    """`given` with the types that the notebook declares; '007' stays text where text is declared.
+def check_parameters(notebook: Path | str, values: Mapping[str, Any]) -> dict[str, Value]:
+    """`values` with the types that the notebook declares; '007' stays text where text is declared.
 
     Raises ConfigError for an unknown name or a wrong type.
     """
-    known = parameters(notebook)
-    for name in given:
-        if name not in known:
-            raise ConfigError(f"{Path(notebook).name} has no parameter {name!r}{nearest(name, list(known))}")
-    plain = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
-    return {name: cast(known[name][0], value, name) for name, value in plain.items()}
+    declared = parameters(notebook)
+    for name in values:
+        if name not in declared:
+            raise ConfigError(f"{Path(notebook).name} has no parameter {name!r}{nearest(name, list(declared))}")
+    plain = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in values.items()}
+    return {name: cast(declared[name][0], value, name) for name, value in plain.items()}
 
 
-def execute(notebook: Path | str, output: Path | str, given: Mapping[str, Any], fingerprint: str = "") -> Path:
+def execute(notebook: Path | str, output: Path | str, values: Mapping[str, Any], fingerprint: str = "") -> Path:
     """Run a notebook with these parameters in the current directory and keep it at `output`, whole or not at all.
 
     While it runs it lies beside `output`; if a cell fails it is kept as '<name>.failed.ipynb' beside `output`, whose
@@ -120,7 +120,7 @@ def execute(notebook: Path | str, output: Path | str, given: Mapping[str, Any], 
 
     Raises ConfigError for parameters, NotebookError in one line (notebook, parameters, cell, error) for a failed run.
     """
-    job = Job(Path(notebook), Path(output), given, fingerprint)
+    job = Job(Path(notebook), Path(output), values, fingerprint)
     key = job_key(job)
     return job.output if unchanged(job.output, key) else _run(job, key)
 
@@ -135,13 +135,13 @@ def _run(job: Job, key: str, kernel: "AsyncKernelManager | None" = None) -> Path
         try:
             _papermill(source, part, typed, kernel)
         except Exception as error:
-            line = _one_line(f"{source.name} ({_words(typed)}): {_told(error)}")
+            line = _one_line(f"{source.name} ({_words(typed)}): {_error_text(error)}")
             with suppress(NotebookError):  # on a full disk there may be nothing to keep
                 _finish(part, failed, {"error": line, "parameters": everything})
             raise NotebookError(line) from error
         drawn = [reading.name for reading in readings(_read(part)) if (target.parent / f"{reading.name}.png").exists()]
-        about = {"key": key, "seconds": round(perf_counter() - started, 1), "figures": drawn, "parameters": everything}
-        _finish(part, target, about)
+        record = {"key": key, "seconds": round(perf_counter() - started, 1), "figures": drawn, "parameters": everything}
+        _finish(part, target, record)
         failed.unlink(missing_ok=True)
     return target
 
@@ -189,10 +189,10 @@ def unchanged(output: Path, key: str) -> bool:
     if not output.exists() or failed_name(output).exists():
         return False
     try:
-        known = _read(output)["metadata"].get("optima_lab", {})
+        record = _read(output)["metadata"].get("optima_lab", {})
     except NotebookError:
         return False
-    drawn = known.get("figures") if isinstance(known, dict) and known.get("key") == key else None
+    drawn = record.get("figures") if isinstance(record, dict) and record.get("key") == key else None
     return isinstance(drawn, list) and all((output.parent / f"{name}.png").exists() for name in drawn)
 
 
@@ -250,8 +250,8 @@ def _papermill(
                 node = nbformat.from_dict(_read(source))  # a node, not a path: papermill would format braces in paths
                 target = str(part).replace("{", "{{").replace("}", "}}")
                 quiet = {"progress_bar": False, "start_timeout": 300}
-                known = {"km": kernel if attempt == 1 else None, "kernel_manager_class": own_kernel()}
-                execute_notebook(node, target, dict(typed), kernel_name=NAME, language="python", **known, **quiet)
+                options = {"km": kernel if attempt == 1 else None, "kernel_manager_class": own_kernel()}
+                execute_notebook(node, target, dict(typed), kernel_name=NAME, language="python", **options, **quiet)
                 return
             except RuntimeError as error:
                 if attempt == 2 or "Kernel died before replying" not in str(error):
@@ -272,11 +272,11 @@ def _silence() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _finish(part: Path, target: Path, known: Mapping[str, Any]) -> None:
-    """Keep a notebook as `target`, with what is known in its metadata."""
+def _finish(part: Path, target: Path, record: Mapping[str, Any]) -> None:
+    """Keep a notebook as `target`, with this record in its metadata."""
     if part.exists():
         notebook = _read(part)
-        notebook["metadata"]["optima_lab"] = dict(known)
+        notebook["metadata"]["optima_lab"] = dict(record)
         if len(json.dumps(notebook["metadata"].get("widgets", {}))) > STATE_BYTES:
             del notebook["metadata"]["widgets"]  # a long record: its page shows it, and running the cell again
         write_text(target, json_text(notebook, ensure_ascii=False, indent=1) + "\n", NotebookError)
@@ -286,7 +286,7 @@ def _words(typed: Mapping[str, Value]) -> str:
     return ", ".join(f"{name}={value}" for name, value in typed.items()) or "no parameters"
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """'cell In [4]: ValueError: what it says', or what ended the run outside of a cell."""
     if hasattr(error, "ename"):
         count, name, text = (getattr(error, key) for key in ("exec_count", "ename", "evalue"))

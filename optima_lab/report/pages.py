@@ -48,9 +48,9 @@ def _templates() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(HERE / "templates")
-    known = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    known.filters["path"] = quote
-    return known
+    jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja.filters["path"] = quote
+    return jinja
 
 
 def render(template: str, **values: object) -> Markup:
@@ -87,12 +87,12 @@ def harmless(html: str) -> Markup:
     schemes = {"http", "https", "mailto", "data"}
     html = html.encode("utf-8", "replace").decode()  # halves of surrogate pairs, which a broken record may hold
     html = clean(
-        html, set(TAGS.split()), attributes=allowed, attribute_filter=_kept, url_schemes=schemes, link_rel=None
+        html, set(TAGS.split()), attributes=allowed, attribute_filter=_value, url_schemes=schemes, link_rel=None
     )
     return Markup(re.sub(r"<img(?![^>]* src=)[^>]*>", "", html))
 
 
-def _kept(tag: str, name: str, value: str) -> str | None:
+def _value(tag: str, name: str, value: str) -> str | None:
     """The value of an attribute, None where it goes: pictures are inside the page, links lead out of it."""
     inside = value.lower().lstrip().startswith("data:")
     foreign = (tag, name) == ("img", "src") and not value.startswith("data:image/")
@@ -113,17 +113,17 @@ def notebook_page(notebook: Path, home: str = "../index.html") -> Path:
         return target
     cells, smoke, error = _cells(notebook)
     cells = _with_widgets(cells, notebook.parent, home)
-    known = {"title": notebook.stem, "mark": mark, "home": home, "name": notebook.name, "smoke": smoke}
-    return write_text(target, render("notebook.html", cells=cells, error=error, **known))
+    values = {"title": notebook.stem, "mark": mark, "home": home, "name": notebook.name, "smoke": smoke}
+    return write_text(target, render("notebook.html", cells=cells, error=error, **values))
 
 
 def _with_widgets(cells: Markup, folder: Path, home: str) -> Markup:
     """Widgets in a frame, where their page is written: the same arrays, drawn by the same code."""
 
-    def frame(found: re.Match[str]) -> str:
-        page = home.replace("index", found[1]) if found[1] == "playground" else f"{found[1]}.html"
-        framed = f'<iframe class="widget" src="{page}" title="{found[1]}"></iframe>'
-        return framed if (folder / page).is_file() else found[0]
+    def frame(match: re.Match[str]) -> str:
+        page = home.replace("index", match[1]) if match[1] == "playground" else f"{match[1]}.html"
+        framed = f'<iframe class="widget" src="{page}" title="{match[1]}"></iframe>'
+        return framed if (folder / page).is_file() else match[0]
 
     return Markup(WIDGET.sub(frame, str(cells)))
 
@@ -140,6 +140,6 @@ def _cells(notebook: Path) -> tuple[Markup, bool, str]:
     exporter = HTMLExporter(template_name="basic", log=logging.Logger("quiet", logging.ERROR))
     for output in (output for cell in node.cells for output in cell.get("outputs", [])):
         output.get("data", {}).pop(WIDGET_VIEW, None)  # what stands beside it as text is shown
-    given = dict(node.metadata.get("optima_lab", {}).get("parameters", {}))
+    parameters = dict(node.metadata.get("optima_lab", {}).get("parameters", {}))
     cells = harmless(str(exporter.from_notebook_node(node)[0]))
-    return scrolling(cells), given.get("preset") == "smoke", ""
+    return scrolling(cells), parameters.get("preset") == "smoke", ""

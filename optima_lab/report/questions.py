@@ -13,24 +13,24 @@ _LONGEST = 80  # characters of a folder's name
 
 def question(plan: Mapping[str, Any]) -> str:
     """What is asked beside the usual: 'decay=0.9, round_steps=8'; '' for a preset as it is, on its own world."""
-    asked = dict(sorted(plan["changes"].items()))
-    asked |= {"data": plan["data"]} if plan.get("data") else {}
-    asked |= {"strategies": plan["strategies"]} if plan.get("strategies", "all") != "all" else {}
-    return ", ".join(f"{name}={value}" for name, value in asked.items())
+    changes = dict(sorted(plan["changes"].items()))
+    changes |= {"data": plan["data"]} if plan.get("data") else {}
+    changes |= {"strategies": plan["strategies"]} if plan.get("strategies", "all") != "all" else {}
+    return ", ".join(f"{name}={value}" for name, value in changes.items())
 
 
 def gallery(figures: Path, plan: Mapping[str, Any]) -> Path:
     """Where the figures of a plan (the arguments of a sweep) go: `figures`, or `figures/questions/decay=0.9`."""
-    asked = question(plan)
-    return figures / FOLDER / folder_name(asked) if asked else figures
+    text = question(plan)
+    return figures / FOLDER / folder_name(text) if text else figures
 
 
-def folder_name(asked: str) -> str:
+def folder_name(text: str) -> str:
     """A question as the name of a folder; one that was shortened or has other letters ends in a hash of all of it."""
-    name = re.sub(r"[^\w.=,+-]+", "-", asked.replace(", ", ","), flags=re.ASCII).strip("-.")
-    if name == asked.replace(", ", ",") and len(name) <= _LONGEST:
+    name = re.sub(r"[^\w.=,+-]+", "-", text.replace(", ", ","), flags=re.ASCII).strip("-.")
+    if name == text.replace(", ", ",") and len(name) <= _LONGEST:
         return name
-    return f"{name[: _LONGEST - 9]}-{sha256(asked.encode()).hexdigest()[:8]}"
+    return f"{name[: _LONGEST - 9]}-{sha256(text.encode()).hexdigest()[:8]}"
 
 
 def links(folder: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from optima_lab.bandits.arms import KEYS, Arms
-from optima_lab.display import DAGGER, base, called, in_order, task_metric, task_title
+from optima_lab.display import DAGGER, base, called, in_order, task_title
 from optima_lab.errors import ConfigError
 
 Frame = pd.DataFrame
@@ -38,15 +38,15 @@ def paper_score(task: str, strategy: str, model: str = "CoCa-Tiny12", quantity: 
     """What the paper prints for a strategy of this task and student; NaN where it prints nothing."""
     table = reported()
     named = table.method.str.startswith(model) if strategy != "teacher" else table.method == "CoCa-Large"
-    found = table[named & (table.task == task) & (table.strategy == strategy) & (table.quantity == quantity)]
-    return float(found.value.iloc[0]) if len(found) else float("nan")
+    rows = table[named & (table.task == task) & (table.strategy == strategy) & (table.quantity == quantity)]
+    return float(rows.value.iloc[0]) if len(rows) else float("nan")
 
 
 def reported_speedup(method: str) -> float:
     """Table 1's inference speed-up of a method over its teacher; NaN where it prints none."""
     table = reported()
-    found = table.value[(table.method == method) & (table.quantity == "speedup")]
-    return float(found.iloc[0]) if len(found) else float("nan")
+    values = table.value[(table.method == method) & (table.quantity == "speedup")]
+    return float(values.iloc[0]) if len(values) else float("nan")
 
 
 def half_life(decay: float | np.ndarray) -> np.ndarray:
@@ -68,8 +68,8 @@ def named(expected: Sequence[str], frame: Frame) -> list[str]:
     One that is not recorded stays as it is.
     """
     recorded = in_order(frame["strategy"])
-    found = {name: [each for each in recorded if base(each) == name] for name in expected}
-    return [each for name in expected for each in found[name] or [name]]
+    variants = {name: [strategy for strategy in recorded if base(strategy) == name] for name in expected}
+    return [strategy for name in expected for strategy in variants[name] or [name]]
 
 
 def samplers(rounds: Frame, *columns: str) -> list[str]:
@@ -90,14 +90,9 @@ def task_of(frame: Frame) -> str:
     return tasks[0] if tasks else ""
 
 
-def title(task: str, about: str) -> str:
+def title(task: str, text: str) -> str:
     """'VQA: what it shows', or the name of an unknown task."""
-    return f"{task_title(task) or 'no records'}: {about}"
-
-
-def metric(task: str) -> str:
-    """The name and unit of a task's score."""
-    return task_metric(task)
+    return f"{task_title(task) or 'no records'}: {text}"
 
 
 def final_scores(evals: Frame, split: str = "test") -> Frame:
@@ -109,8 +104,8 @@ def final_scores(evals: Frame, split: str = "test") -> Frame:
     scores = evals[(evals["metric"] == "score") & (evals["split"] == split)]
     last = scores.sort_values("step").groupby(["strategy", *REPLICATE], as_index=False).tail(1)
     whole = last["step"] == last.groupby(REPLICATE)["step"].transform("max")
-    kept = last[whole & np.isfinite(last["value"].astype(float))]
-    return kept[["strategy", *REPLICATE, "step", "value"]].reset_index(drop=True)
+    finished = last[whole & np.isfinite(last["value"].astype(float))]
+    return finished[["strategy", *REPLICATE, "step", "value"]].reset_index(drop=True)
 
 
 def over_seeds(scores: Frame) -> Frame:
@@ -129,13 +124,13 @@ def missing(frame: Frame, scores: Frame, expected: Sequence[str]) -> list[str]:
     absent = [called(name) for name in expected if name not in set(frame["strategy"])]
     if absent:
         notes.append(f"not recorded: {', '.join(absent)}")
-    found = set(zip(scores["strategy"], scores["experiment"], strict=True))
+    scored = set(zip(scores["strategy"], scores["experiment"], strict=True))
     started = frame[frame["strategy"].isin(expected)].groupby(["strategy", *REPLICATE])["step"].max()
     judged, short, ended = unscored(frame), [], []
     for run in started.reset_index().to_dict("records"):
         if (run["strategy"], run["experiment"]) in judged:
             ended.append(f"{called(run['strategy'])} (seed {run['seed']})")
-        elif (run["strategy"], run["experiment"]) not in found:
+        elif (run["strategy"], run["experiment"]) not in scored:
             short.append(f"{called(run['strategy'])} (seed {run['seed']}, step {run['step']:,})")
     if short:
         notes.append(f"not finished, not drawn: {', '.join(short)}")
@@ -155,8 +150,8 @@ def unscored(evals: Frame) -> set[tuple[str, str]]:
     metrics = test.groupby(["strategy", "experiment"])["metric"].agg(set)
     return {
         (str(strategy), str(experiment))
-        for (strategy, experiment), found in zip(metrics.index.to_list(), metrics, strict=True)
-        if "score" not in found
+        for (strategy, experiment), names in zip(metrics.index.to_list(), metrics, strict=True)
+        if "score" not in names
     }
 
 
@@ -167,24 +162,24 @@ def stopped(frame: Frame, among: Sequence[str] | None = None) -> dict[str, str]:
     """
     if "stopped" not in frame:
         return {}
-    found = frame.loc[frame["stopped"].fillna("") != "", ["task", "strategy", "seed", "stopped"]].drop_duplicates()
-    found = found[found["strategy"].isin(among)] if among is not None else found
+    runs = frame.loc[frame["stopped"].fillna("") != "", ["task", "strategy", "seed", "stopped"]].drop_duplicates()
+    runs = runs[runs["strategy"].isin(among)] if among is not None else runs
     several = frame["task"].nunique() > 1
-    told = [
+    notes = [
         f"{run['stopped']} ({task_title(run['task']) + ', ' if several else ''}seed {run['seed']})"
-        for run in found.to_dict("records")
+        for run in runs.to_dict("records")
     ]
-    found = found.assign(line=told)
-    lines = found.groupby("strategy")["line"].agg("; ".join)
+    runs = runs.assign(line=notes)
+    lines = runs.groupby("strategy")["line"].agg("; ".join)
     return {name: f"{DAGGER} {called(name)} stopped in {lines[name]}" for name in in_order(lines.index)}
 
 
 def differences(scores: Frame, against: str = FULL) -> Frame:
     """Every run's score minus that of `against` in the same experiment, so that seeds are paired."""
     bases = scores["strategy"].map(base) == against
-    known = scores[bases].set_index("experiment")["value"]
-    paired = scores[scores["experiment"].isin(known.index) & ~bases].copy()
-    paired["value"] = paired["value"] - paired["experiment"].map(known)
+    baseline = scores[bases].set_index("experiment")["value"]
+    paired = scores[scores["experiment"].isin(baseline.index) & ~bases].copy()
+    paired["value"] = paired["value"] - paired["experiment"].map(baseline)
     return paired
 
 
@@ -203,12 +198,6 @@ def points(evals: Frame, quantity: str, split: str = "dev") -> Frame:
     """Every finite evaluation of one quantity on a split through training: a row a run and step."""
     chosen = (evals["metric"] == quantity) & (evals["split"] == split)
     return evals[chosen & np.isfinite(evals["value"].astype(float))]
-
-
-def curves(evals: Frame, quantity: str, split: str = "dev") -> Frame:
-    """One quantity over training: mean, standard deviation and n over seeds for every strategy and step."""
-    chosen = points(evals, quantity, split)
-    return chosen.groupby(["strategy", "step"])["value"].agg(mean="mean", sd="std", n="count").reset_index()
 
 
 def means(rounds: Frame, strategy: str) -> Frame:
@@ -230,7 +219,7 @@ def arm_keys(rounds: Frame) -> tuple[str, ...]:
 
     Raises ConfigError where they are too many to list.
     """
-    named = [each for each in rounds["modules"] if isinstance(each, list)] if "modules" in rounds.columns else []
+    named = [cell for cell in rounds["modules"] if isinstance(cell, list)] if "modules" in rounds.columns else []
     return Arms(tuple(named[0])).labels if named else KEYS
 
 

@@ -62,11 +62,11 @@ def test_sentences_are_kept_with_what_they_are_of(one: Records, tmp_path: Path) 
 def test_what_students_reached_in_one_sentence(one: Records) -> None:
     table = tables.results(one.runs, one.experiments)
     scores = one.runs.set_index("strategy")["score_test"]
-    text = findings.found(table, "vqa")
+    text = findings.score_sentence(table, "vqa")
     assert text.startswith("VQA, accuracy (%): ") and text.endswith("(one seed).")
     assert f"students reach {scores.min():.1f} (no distillation) to {scores.max():.1f} (Img+Txt+Multi (LWD))" in text
     assert f"Random {scores['random']:.1f}, OPTIMA {scores['optima']:.1f}" in text
-    assert findings.found(table.iloc[:0], "vqa") == ""
+    assert findings.score_sentence(table.iloc[:0], "vqa") == ""
 
 
 @pytest.mark.parametrize(("value", "unit", "said"), [(-1.5, "points", "−1.50 points"), (0.312, "r", "+0.31")])

@@ -59,7 +59,7 @@ def index(one: Records, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_first_screen_says_what_was_found_and_opens_doors(index: Path, one: Records) -> None:
     first = index.read_text().split('class="first"')[1].split("</section>")[0]
-    assert findings.found(tables.results(one.runs, one.experiments), "vqa") in first
+    assert findings.score_sentence(tables.results(one.runs, one.experiments), "vqa") in first
     assert "“OPTIMA beats layerwise distillation (LWD)” is" in first
     assert first.count("<img ") == 1 and 'alt="VQA: what each strategy reaches"' in first
     assert all(

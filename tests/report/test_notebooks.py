@@ -100,8 +100,8 @@ def test_a_notebook_runs_once_for_one_question(tmp_path: Path, monkeypatch: pyte
     assert execute(path, output, {"seeds": 2, "task": hostile}, "records 1") == output
     assert not runs
     (tmp_path / "optima_lab" / "bandits.py").write_text("# an edited library")
-    for change in ({}, {"given": {"seeds": 3}}, {"fingerprint": "records 2"}):
-        question = {"given": {"seeds": 2, "task": hostile}, "fingerprint": "records 1"} | change
+    for change in ({}, {"values": {"seeds": 3}}, {"fingerprint": "records 2"}):
+        question = {"values": {"seeds": 2, "task": hostile}, "fingerprint": "records 1"} | change
         with pytest.raises(NotebookError):  # it runs: the replaced runner leaves no notebook
             execute(path, output, **question)
     assert len(runs) == 3

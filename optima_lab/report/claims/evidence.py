@@ -56,8 +56,8 @@ def scores(runs: Frame) -> Frame:
     """Test scores of finished runs: a row for each task and seed, a column for each strategy."""
     if runs.empty:
         return pd.DataFrame(index=pd.MultiIndex.from_tuples([], names=PAIR))
-    kept = runs[runs["done"].astype(bool) & np.isfinite(runs["score_test"].astype(float))]
-    return kept.pivot_table(index=PAIR, columns="strategy", values="score_test")
+    finished = runs[runs["done"].astype(bool) & np.isfinite(runs["score_test"].astype(float))]
+    return finished.pivot_table(index=PAIR, columns="strategy", values="score_test")
 
 
 def scatter(wide: Frame) -> pd.Series:
@@ -72,8 +72,8 @@ def scatter(wide: Frame) -> pd.Series:
     deviations = groups.std(ddof=1) / _median_deviation(groups.count())
     typical = deviations.median(axis=1)
     roots = np.sqrt((deviations**2).mean(axis=1))
-    found = typical.where(typical > STILL, roots)
-    return found.where(~(found <= STILL), 0.0)
+    spread = typical.where(typical > STILL, roots)
+    return spread.where(~(spread <= STILL), 0.0)
 
 
 def _median_deviation(n: Frame) -> Frame:
@@ -145,9 +145,9 @@ def lower_losses(recorded: Recorded) -> Frame:
     evals = statistics.recorded(recorded.evals)
     chosen = evals[(evals["split"] == "dev") & evals["strategy"].isin(["optima", FULL])].sort_values("step")
     parts = []
-    for metric, about in (("prediction_loss", "prediction loss"), ("kl", "KL")):
+    for metric, label in (("prediction_loss", "prediction loss"), ("kl", "KL")):
         last = chosen[chosen["metric"] == metric].groupby([*PAIR, "strategy"])["value"].last().unstack()
-        parts.append(between(last.astype(float), {f"{about}: {name_of(FULL)} − OPTIMA": (FULL, "optima")}))
+        parts.append(between(last.astype(float), {f"{label}: {name_of(FULL)} − OPTIMA": (FULL, "optima")}))
     return stacked(parts)
 
 
@@ -156,8 +156,8 @@ def variants(runs: Frame, setting: str, policy: str = "optima") -> Frame:
     if runs.empty:
         return scores(runs)
     only = np.array([set(own) <= {setting} for own in runs["own"].tolist()], bool)
-    kept = runs[(runs["policy"] == policy) & only & runs["done"].astype(bool)]
-    return kept.pivot_table(index=PAIR, columns=setting, values="score_test")
+    finished = runs[(runs["policy"] == policy) & only & runs["done"].astype(bool)]
+    return finished.pivot_table(index=PAIR, columns=setting, values="score_test")
 
 
 def combined_reward(recorded: Recorded) -> Frame:

@@ -30,8 +30,8 @@ def _means(rounds: Frame, strategy: str) -> Frame:
     parts = [
         statistics.means(rounds[rounds["task"] == task], strategy).assign(task=task) for task in set(rounds["task"])
     ]
-    found = pd.concat(parts) if parts else pd.DataFrame(columns=[*PAIR, "round", "initial", "arm", "mean"])
-    return found[~found["initial"].astype(bool)].astype({"mean": float, "seed": int})
+    means = pd.concat(parts) if parts else pd.DataFrame(columns=[*PAIR, "round", "initial", "arm", "mean"])
+    return means[~means["initial"].astype(bool)].astype({"mean": float, "seed": int})
 
 
 def means_evolve(recorded: Recorded) -> Frame:
@@ -113,11 +113,11 @@ def most_played(recorded: Recorded) -> Frame:
 def flatter_on_captions(recorded: Recorded) -> Frame:
     """Fig. 6: how concentrated play is on SNLI-VE and on NLVR2, minus on COCO, same seed."""
     index = concentration(plays(recorded.rounds))
-    found = index.unstack("task") if len(index) else pd.DataFrame()
+    by_task = index.unstack("task") if len(index) else pd.DataFrame()
     parts = []
     for task in ("snli_ve", "nlvr2"):
-        if {task, "coco"} <= set(found.columns):
-            values = pd.concat({f"{task}, coco": found[task] - found["coco"]}, names=["task"])
+        if {task, "coco"} <= set(by_task.columns):
+            values = pd.concat({f"{task}, coco": by_task[task] - by_task["coco"]}, names=["task"])
             parts.append(evidence(f"{TASKS[task].title} − {TASKS['coco'].title}", values))
     return stacked(parts)
 

@@ -72,14 +72,14 @@ def report(tasks: Sequence[str], name: str, runs: Path, data: str = "", **change
     Raises RecordError where no task has a run of that very configuration.
     """
     wanted = {task: preset(task, name, data=data, **changes) for task in tasks}
-    found = [e for e in open_experiments(runs) if e.task in wanted and _same(e.config, wanted[e.task])]
-    if not found:
+    experiments = [e for e in open_experiments(runs) if e.task in wanted and _same(e.config, wanted[e.task])]
+    if not experiments:
         raise RecordError(f"{runs} must hold runs of preset {name!r} (python -m optima_lab train), got none")
-    facts = {e.task: _facts(e.summary) for e in found}
-    runs_found, evals = read_runs(found), read_evals(found)
-    done = {tuple(run[name] for name in _RUN) for run in runs_found.to_dict("records") if run["done"]}
-    kept = [tuple(line[name] for name in _RUN) in done for line in evals.to_dict("records")]
-    return findings(runs_found, pd.DataFrame(evals[kept]) if kept else evals, facts)
+    facts = {e.task: _facts(e.summary) for e in experiments}
+    run_rows, evals = read_runs(experiments), read_evals(experiments)
+    done = {tuple(run[name] for name in _RUN) for run in run_rows.to_dict("records") if run["done"]}
+    of_finished = [tuple(line[name] for name in _RUN) in done for line in evals.to_dict("records")]
+    return findings(run_rows, pd.DataFrame(evals[of_finished]) if of_finished else evals, facts)
 
 
 def _same(config: Config, wanted: Config) -> bool:
@@ -106,16 +106,16 @@ def _facts(summary: Mapping[str, Any]) -> Facts:
 
 def findings(runs: pd.DataFrame, evals: pd.DataFrame, facts: Mapping[str, Facts]) -> list[Finding]:
     """All five properties, task by task and (e) over tasks, from frames of `optima_lab.experiments.records`."""
-    found: list[Finding] = []
+    properties: list[Finding] = []
     arms: dict[str, Finding] = {}
-    for task, known in facts.items():
-        unit = 100.0 / known.teacher if TASKS[task].captions else 1.0
+    for task, own in facts.items():
+        unit = 100.0 / own.teacher if TASKS[task].captions else 1.0
         scores = _scores(runs, task, unit)
         half, resolution = _resolution(task, scores)
         arms[task] = _room(task, scores, half)
-        found += [_teacher(task, known), _settled(task, evals, unit), _gap(task, known.teacher * unit, scores)]
-        found += [resolution, arms[task]]
-    return [*sorted(found, key=lambda finding: finding.letter), _room_on_tasks(arms)]
+        properties += [_teacher(task, own), _settled(task, evals, unit), _gap(task, own.teacher * unit, scores)]
+        properties += [resolution, arms[task]]
+    return [*sorted(properties, key=lambda finding: finding.letter), _room_on_tasks(arms)]
 
 
 def _scores(runs: pd.DataFrame, task: str, unit: float) -> Scores:
@@ -131,17 +131,17 @@ def _mean(scores: Mapping[int, float]) -> float:
     return float(np.mean([*scores.values()]))
 
 
-def _teacher(task: str, known: Facts) -> Finding:
+def _teacher(task: str, facts: Facts) -> Finding:
     if TASKS[task].captions:
-        share = known.teacher / known.second_reference
-        text = f"teacher's CIDEr {known.teacher:.1f} is {share:.2f} of a second reference's (at least {REFERENCE})"
+        share = facts.teacher / facts.second_reference
+        text = f"teacher's CIDEr {facts.teacher:.1f} is {share:.2f} of a second reference's (at least {REFERENCE})"
         return Finding("a", task, text, bool(share >= REFERENCE))
-    above = known.teacher - max(known.text_only, known.majority)
+    above = facts.teacher - max(facts.text_only, facts.majority)
     text = (
-        f"teacher {known.teacher:.1f} (at least {TEACHER:.0f}), {above:.1f} above text alone {known.text_only:.1f} "
-        f"and majority {known.majority:.1f} (at least {ABOVE_BLIND:.0f})"
+        f"teacher {facts.teacher:.1f} (at least {TEACHER:.0f}), {above:.1f} above text alone {facts.text_only:.1f} "
+        f"and majority {facts.majority:.1f} (at least {ABOVE_BLIND:.0f})"
     )
-    return Finding("a", task, text, bool(known.teacher >= TEACHER and above >= ABOVE_BLIND))
+    return Finding("a", task, text, bool(facts.teacher >= TEACHER and above >= ABOVE_BLIND))
 
 
 def settled(steps: Sequence[int], values: Sequence[float]) -> float:
@@ -228,8 +228,8 @@ def _room(task: str, scores: Scores, half: float) -> Finding:
 
 
 def _room_on_tasks(arms: Mapping[str, Finding]) -> Finding:
-    given = sum(finding.holds is True for finding in arms.values())
+    with_room = sum(finding.holds is True for finding in arms.values())
     open_tasks = sum(finding.holds is None for finding in arms.values())
     unasked = max(0, ROOM_TASKS - len(arms))  # tasks that nothing was asked of may have room as well
-    holds = True if given >= ROOM_TASKS else None if given + open_tasks + unasked >= ROOM_TASKS else False
-    return Finding("e", "all", f"room to win on {given} of {len(arms)} tasks (at least {ROOM_TASKS})", holds)
+    holds = True if with_room >= ROOM_TASKS else None if with_room + open_tasks + unasked >= ROOM_TASKS else False
+    return Finding("e", "all", f"room to win on {with_room} of {len(arms)} tasks (at least {ROOM_TASKS})", holds)

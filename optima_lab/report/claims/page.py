@@ -13,7 +13,7 @@ from optima_lab.display import FAINT, INK, task_title
 from optima_lab.files import expand, write_text
 from optima_lab.report import pages
 from optima_lab.report.claims.claims import SCORE
-from optima_lab.report.claims.significance import FAILS, HOLDS, NEEDS, UNKNOWN, said
+from optima_lab.report.claims.significance import FAILS, HOLDS, NEEDS, UNKNOWN, in_words
 from optima_lab.report.figures.style import blank, canvas, note, style
 from optima_lab.report.pages import Cell, scrolling
 from optima_lab.report.statistics import Frame
@@ -42,8 +42,8 @@ COUNTED: Mapping[str, str] = {
 }
 
 
-def html(table: Frame, rows: Frame, about: str, stopped: Sequence[str] = ()) -> str:
-    """The page: what was asked (`about`), every claim with its verdict, how it was judged, every comparison.
+def html(table: Frame, rows: Frame, question: str, stopped: Sequence[str] = ()) -> str:
+    """The page: what was asked (`question`), every claim with its verdict, how it was judged, every comparison.
 
     `stopped` (`evidence.all_stopped`) stands above the verdicts: those students have a part in them.
     """
@@ -53,8 +53,8 @@ def html(table: Frame, rows: Frame, about: str, stopped: Sequence[str] = ()) -> 
         | {"table": _details(rows[rows["claim"] == row["claim"]])}
         for _, row in table.iterrows()
     ]
-    known = {"title": "optima-lab: ledger of claims", "mark": "", "about": about, "counts": counts, "stopped": stopped}
-    return pages.render("ledger.html", **known, claims=claims, table=scrolling(Markup(table_html(table, ""))))
+    facts = {"title": "optima-lab: ledger of claims", "mark": "", "about": question, "counts": counts, "claims": claims}
+    return pages.render("ledger.html", **facts, stopped=stopped, table=scrolling(Markup(table_html(table, ""))))
 
 
 def table_html(table: Frame, details: str = "ledger.html") -> str:
@@ -65,11 +65,11 @@ def table_html(table: Frame, details: str = "ledger.html") -> str:
 
 def _cells(row: pd.Series, details: str) -> list[Cell]:
     verdict = str(row["verdict"])
-    told = said(verdict, row["needs"], row["replicate"])
+    words = in_words(verdict, row["needs"], row["replicate"])
     decided = f"{row['comparison']}{_where(row['task'])}" if row["n"] > 0 else ""
     tasks = f"by task: {row['by_task']}" if row["by_task"] else ""
     return [
-        Cell(f"{SIGNS[verdict]} {told}", css=f"verdict {verdict.replace(' ', '-')}"),
+        Cell(f"{SIGNS[verdict]} {words}", css=f"verdict {verdict.replace(' ', '-')}"),
         Cell(row["text"], link=f"{details}#{row['claim']}", faint=f"({row['source']})"),
         Cell(effect(row), css="number"),
         Cell(row["unit"]),
@@ -98,28 +98,28 @@ def _p(value: float) -> str:
 
 def _details(rows: Frame) -> str:
     head = [Cell(name, "col") for name in COMPARISON]
-    found = [_comparison(row) for _, row in rows.iterrows()]
-    return scrolling(pages.table(head, found, "ledger comparisons")) if found else ""
+    cells = [_comparison(row) for _, row in rows.iterrows()]
+    return scrolling(pages.table(head, cells, "ledger comparisons")) if cells else ""
 
 
 def _comparison(row: pd.Series) -> list[Cell]:
     numbers = {"n": f"{row['n']:.0f}", "p": _p(row["p"]), "p_holm": _p(row["p_holm"])}
-    told = [Cell(row["comparison"]), Cell(_task(row["task"])), Cell(effect(row), css="number"), Cell(row["unit"])]
-    judged = said(row["verdict"], row["needs"], row["replicate"])
-    return [*told, *(Cell(text, css="number") for text in numbers.values()), Cell(judged)]
+    cells = [Cell(row["comparison"]), Cell(_task(row["task"])), Cell(effect(row), css="number"), Cell(row["unit"])]
+    judged = in_words(row["verdict"], row["needs"], row["replicate"])
+    return [*cells, *(Cell(text, css="number") for text in numbers.values()), Cell(judged)]
 
 
 def _task(task: str) -> str:
     return "all, pooled" if task == "all" else task_title(task)
 
 
-def save(table: Frame, rows: Frame, folder: Path | str, about: str, stopped: Sequence[str] = ()) -> Path:
+def save(table: Frame, rows: Frame, folder: Path | str, question: str, stopped: Sequence[str] = ()) -> Path:
     """Write `ledger.html`, `ledger.csv` and `ledger_details.csv`; return the page.
 
     Raises RecordError where the folder cannot be written.
     """
     room = expand(folder)
-    texts = {"ledger.html": html(table, rows, about, stopped), "ledger.csv": table.to_csv(index=False)}
+    texts = {"ledger.html": html(table, rows, question, stopped), "ledger.csv": table.to_csv(index=False)}
     texts["ledger_details.csv"] = rows.to_csv(index=False)
     for name, text in texts.items():
         write_text(room / name, text)
@@ -151,9 +151,9 @@ def _rows(axes: "Axes", shown: Frame, names: Sequence[str]) -> None:
     place = 0.0
     for name in names:
         ours = shown[shown["claim"] == name]
-        about = f"{ours['text'].iloc[0]} ({ours['source'].iloc[0]})"
+        sentence = f"{ours['text'].iloc[0]} ({ours['source'].iloc[0]})"
         look = {"fontsize": 9, "color": FAINT, "zorder": 4, "bbox": {"fc": "white", "ec": "none", "pad": 1}}
-        axes.text(-0.43, place, about, transform=axes.get_yaxis_transform(), va="center", **look)
+        axes.text(-0.43, place, sentence, transform=axes.get_yaxis_transform(), va="center", **look)
         place += 0.9
         for _, row in ours.iterrows():
             verdict = str(row["verdict"])

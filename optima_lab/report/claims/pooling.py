@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from optima_lab.config import TASKS
+from optima_lab.display import task_title
 from optima_lab.report.claims.significance import Estimate, pooled, single
 from optima_lab.report.statistics import Frame
 
@@ -56,19 +56,19 @@ def pool(rows: Frame, independent: bool) -> Pool:
     """
     rows = rows.astype({"value": float, "scale": float})
     unknown, alone = _unknown(rows), _alone(rows)
-    kept = rows[~rows["task"].isin([*unknown, *alone])]
-    left_out = [f"{_title(task)} (one seed has no scatter)" for task in unknown]
-    scaled, tested = _by_scale(kept), _by_root_mean_square(kept)
-    several = kept["task"].nunique() > 1
+    usable = rows[~rows["task"].isin([*unknown, *alone])]
+    left_out = [f"{task_title(task)} (one seed has no scatter)" for task in unknown]
+    scaled, tested = _by_scale(usable), _by_root_mean_square(usable)
+    several = usable["task"].nunique() > 1
     if several and not independent:
-        whole = _complete(kept)
-        left_out += [f"seed {seed} (not all tasks)" for seed in sorted(set(kept["seed"]) - set(whole))]
-        both = (numbers.groupby(kept["seed"]).mean().loc[whole] for numbers in (scaled, tested))
+        whole = _complete(usable)
+        left_out += [f"seed {seed} (not all tasks)" for seed in sorted(set(usable["seed"]) - set(whole))]
+        both = (numbers.groupby(usable["seed"]).mean().loc[whole] for numbers in (scaled, tested))
         values, flat = (numbers.to_numpy(float) for numbers in both)
     else:
-        values, flat, whole = scaled.to_numpy(float), tested.to_numpy(float), list(kept["seed"].unique())
+        values, flat, whole = scaled.to_numpy(float), tested.to_numpy(float), list(usable["seed"].unique())
     how = SINGLE if not several else FLIPPED if independent else AVERAGED
-    return Pool(values, flat, how, len(whole), kept["task"].nunique(), tuple(left_out), tuple(alone))
+    return Pool(values, flat, how, len(whole), usable["task"].nunique(), tuple(left_out), tuple(alone))
 
 
 def _unknown(rows: Frame) -> list[str]:
@@ -99,10 +99,6 @@ def _by_root_mean_square(rows: Frame) -> pd.Series:
     return (rows["value"] / root.where(root > 0, 1.0)).astype(float)
 
 
-def _title(task: str) -> str:
-    return TASKS[task].title if task in TASKS else task
-
-
 def titles(tasks: Sequence[str]) -> str:
     """'VQA, NLVR2' of tasks' names."""
-    return ", ".join(map(_title, tasks))
+    return ", ".join(map(task_title, tasks))

@@ -17,7 +17,7 @@ from optima_lab.experiments.plans import PopulationSpec, some_populations
 from optima_lab.experiments.run import configurations
 from optima_lab.experiments.sweep import Sweep, train_together
 from optima_lab.files import expand
-from optima_lab.report.claims.significance import said
+from optima_lab.report.claims.significance import in_words
 from optima_lab.report.draw import draw, report
 from optima_lab.report.notebooks import Job
 from optima_lab.report.shipped import HOME
@@ -75,8 +75,8 @@ def _train(plan: Mapping[str, Any], wanted: Sequence[PopulationSpec]) -> dict[st
 
 def _sweep(plan: Mapping[str, Any], population: PopulationSpec) -> Sweep:
     changes = {**plan["changes"], **population.changes}
-    known = {**plan, "strategies": population.strategies, "changes": changes}
-    return Sweep(**{**known, "seeds": population.seeds(plan["seeds"]), "late": population.most_seeds > 0})
+    arguments = {**plan, "strategies": population.strategies, "changes": changes}
+    return Sweep(**{**arguments, "seeds": population.seeds(plan["seeds"]), "late": population.most_seeds > 0})
 
 
 def _missing(sweeps: Iterable[Sweep]) -> int:
@@ -85,15 +85,16 @@ def _missing(sweeps: Iterable[Sweep]) -> int:
 
 def _jobs(plan: Mapping[str, Any], figures: Path, sweeps: Mapping[str, Sweep]) -> list[Job]:
     """The notebooks over all tasks, for the tasks that the main population has and the populations that have them."""
-    tasks = [task for task in plan["tasks"] if task in {each.task for each in sweeps["main"].experiments}]
-    whole = [name for name, sweep in sweeps.items() if set(tasks) <= {each.task for each in sweep.experiments}]
-    given = {name: plan[name] for name in ("preset", "seeds", "data", "runs")}
+    tasks = [task for task in plan["tasks"] if task in {e.task for e in sweeps["main"].experiments}]
+    whole = [name for name, sweep in sweeps.items() if set(tasks) <= {e.task for e in sweep.experiments}]
+    parameters = {name: plan[name] for name in ("preset", "seeds", "data", "runs")}
     changes = ",".join(f"{name}={value}" for name, value in sorted(plan["changes"].items()))
-    given |= {"tasks": ",".join(tasks), "populations": ",".join(whole), "changes": changes, "figures": str(figures)}
+    parameters |= {"tasks": ",".join(tasks), "populations": ",".join(whole)}
+    parameters |= {"changes": changes, "figures": str(figures)}
     speed = expand(plan["runs"]) / "speed.json"
-    known = [sweep.key(task) for sweep in sweeps.values() for task in tasks]
-    key = " ".join([*known, speed.read_text(encoding="utf-8") if speed.exists() else ""])
-    return [Job(HOME / name, figures / ROOM / name, given, key) for name in OVER_TASKS] if tasks else []
+    keys = [sweep.key(task) for sweep in sweeps.values() for task in tasks]
+    key = " ".join([*keys, speed.read_text(encoding="utf-8") if speed.exists() else ""])
+    return [Job(HOME / name, figures / ROOM / name, parameters, key) for name in OVER_TASKS] if tasks else []
 
 
 def _verdicts(folder: Path) -> str:
@@ -104,6 +105,6 @@ def _verdicts(folder: Path) -> str:
     table = pd.read_csv(path, keep_default_na=False)
     lines = []
     for row in table.to_dict("records"):
-        verdict = said(row["verdict"], float(row["needs"] or "nan"), row["replicate"])
+        verdict = in_words(row["verdict"], float(row["needs"] or "nan"), row["replicate"])
         lines.append(f"{verdict:<16}{row['text']} ({row['source']})")
     return "\n".join(["", *lines, f"ledger: {path.with_suffix('.html')}"])

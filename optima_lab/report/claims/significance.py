@@ -105,8 +105,8 @@ def constant(values: np.ndarray) -> bool:
 def _finite(values: Any, tested: Any) -> tuple[np.ndarray, np.ndarray]:
     array = np.asarray(values, float)
     other = array if tested is None else np.asarray(tested, float)
-    kept = np.isfinite(array) & np.isfinite(other)
-    return array[kept], other[kept]
+    finite = np.isfinite(array) & np.isfinite(other)
+    return array[finite], other[finite]
 
 
 def _few(pairs: np.ndarray) -> Estimate:
@@ -188,6 +188,6 @@ def together(verdicts: Sequence[str], needs: str = "all") -> Verdict:
     return NEEDS if against(verdict == NEEDS for verdict in undecided) else UNKNOWN
 
 
-def said(verdict: str, needs: float, replicate: str = "seed") -> str:
+def in_words(verdict: str, needs: float, replicate: str = "seed") -> str:
     """The verdict in words: itself, or 'needs 7 seeds'."""
     return f"needs {needs:.0f} {replicate}s" if verdict == NEEDS else verdict

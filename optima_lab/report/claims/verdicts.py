@@ -24,7 +24,7 @@ from optima_lab.report.claims.significance import (
     Estimate,
     decide,
     holm,
-    said,
+    in_words,
     single,
     smallest_effect,
     together,
@@ -52,21 +52,22 @@ def details(recorded: Recorded, claims: Sequence[Claim] = CLAIMS) -> Frame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _rows(claim: Claim, found: Frame, independent: bool) -> list[Row]:
-    tasks = [task for task in (*TASKS, "inference") if task in set(found["task"])]
-    each = [
-        _task_row(claim, comparison, task, found[(found["comparison"] == comparison) & (found["task"] == task)])
-        for comparison in dict.fromkeys(found["comparison"])
+def _rows(claim: Claim, evidence: Frame, independent: bool) -> list[Row]:
+    tasks = [task for task in (*TASKS, "inference") if task in set(evidence["task"])]
+    by_comparison = evidence.groupby("comparison", sort=False)
+    task_rows = [
+        _task_row(claim, comparison, task, rows[rows["task"] == task])
+        for comparison, rows in by_comparison
         for task in tasks
     ]
     many = claim.comparisons * len(tasks)
     if claim.by_task:
-        return _judged(claim, each, many, decides=True)
-    pools = {name: pool(rows, independent) for name, rows in found.groupby("comparison", sort=False)}
+        return _judged(claim, task_rows, many, decides=True)
+    pools = {name: pool(rows, independent) for name, rows in by_comparison}
     over = [_pooled_row(claim, name, one) for name, one in pools.items() if one.tasks or not one.alone]
     apart = {(name, task) for name, one in pools.items() for task in one.alone}
-    lone = [row for row in each if (row["comparison"], row["task"]) in apart]
-    beside = [row for row in each if (row["comparison"], row["task"]) not in apart]
+    lone = [row for row in task_rows if (row["comparison"], row["task"]) in apart]
+    beside = [row for row in task_rows if (row["comparison"], row["task"]) not in apart]
     deciding = [*over, *lone]
     made = len(deciding) + claim.comparisons - len(pools)  # those that are not recorded count
     return [*_judged(claim, deciding, made, decides=True), *_judged(claim, beside, many, decides=False)]
@@ -75,23 +76,23 @@ def _rows(claim: Claim, found: Frame, independent: bool) -> list[Row]:
 def _task_row(claim: Claim, comparison: Any, task: str, rows: Frame) -> Row:
     """The estimate of one comparison in one task, in its own unit."""
     unit = claim.raw_unit if claim.unit == SCORE else claim.unit
-    about = {"task": task, "statistic": SINGLE, "unit": unit, "seeds": int(rows["seed"].nunique()), "remark": ""}
-    return _row(claim, comparison, single(rows["value"].astype(float)), about)
+    scope = {"task": task, "statistic": SINGLE, "unit": unit, "seeds": int(rows["seed"].nunique()), "remark": ""}
+    return _row(claim, comparison, single(rows["value"].astype(float)), scope)
 
 
 def _pooled_row(claim: Claim, comparison: Any, one: Pool) -> Row:
     """The estimate of one comparison over tasks, in units of their scatter."""
     left = [f"left out: {', '.join(one.left_out)}"] if one.left_out else []
     apart = [f"judged alone, as no score scatters there: {titles(one.alone)}"] if one.alone else []
-    about = {"task": "all", "statistic": one.statistic, "unit": claim.unit, "seeds": one.seeds}
-    return _row(claim, comparison, one.estimate, {**about, "remark": "; ".join([*left, *apart])})
+    scope = {"task": "all", "statistic": one.statistic, "unit": claim.unit, "seeds": one.seeds}
+    return _row(claim, comparison, one.estimate, {**scope, "remark": "; ".join([*left, *apart])})
 
 
-def _row(claim: Claim, comparison: Any, estimate: Estimate, about: Mapping[str, Any]) -> Row:
+def _row(claim: Claim, comparison: Any, estimate: Estimate, scope: Mapping[str, Any]) -> Row:
     numbers = {name: getattr(estimate, name) for name in ROW}
     facts = {"claim": claim.name, "source": claim.source, "text": claim.text, "comparison": str(comparison)}
-    seeds = about["seeds"] if claim.replicate == "seed" else 0
-    return {**facts, **about, "seeds": seeds, **numbers, "replicate": claim.replicate}
+    seeds = scope["seeds"] if claim.replicate == "seed" else 0
+    return {**facts, **scope, "seeds": seeds, **numbers, "replicate": claim.replicate}
 
 
 def _judged(claim: Claim, rows: list[Row], comparisons: int, decides: bool) -> list[Row]:
@@ -129,49 +130,38 @@ def ledger(recorded: Recorded, claims: Sequence[Claim] = CLAIMS) -> Frame:
     Where all comparisons must hold this is the weakest one, where one is enough the strongest, where one in each task
     is enough the strongest of the weakest task.
     """
-    rows = details(recorded, claims)
-    return summary(rows, claims)
+    return summary(details(recorded, claims), claims)
 
 
 def summary(rows: Frame, claims: Sequence[Claim] = CLAIMS) -> Frame:
     """The ledger of `details` that are there already."""
     columns = [
-        "claim",
-        "source",
-        "text",
-        "verdict",
-        "needs",
-        "replicate",
-        "comparison",
-        "task",
-        "statistic",
-        "unit",
-        *ROW,
+        *("claim", "source", "text", "verdict", "needs", "replicate", "comparison", "task", "statistic", "unit", *ROW),
+        *("seeds", "comparisons", "p_holm", "by_task", "note"),
     ]
-    found = [_summary(claim, rows) for claim in claims]
-    return pd.DataFrame(found, columns=[*columns, "seeds", "comparisons", "p_holm", "by_task", "note"])
+    return pd.DataFrame([_summary(claim, rows) for claim in claims], columns=columns)
 
 
 def _summary(claim: Claim, rows: Frame) -> Row:
-    known = {"claim": claim.name, "source": claim.source, "text": claim.text, "unit": claim.unit, "by_task": ""}
-    known |= {"replicate": claim.replicate}
-    found = rows[rows["claim"] == claim.name].to_dict("records") if len(rows) else []
-    every = [{str(key): value for key, value in row.items()} for row in found]
+    facts = {"claim": claim.name, "source": claim.source, "text": claim.text, "unit": claim.unit, "by_task": ""}
+    facts |= {"replicate": claim.replicate}
+    records = rows[rows["claim"] == claim.name].to_dict("records") if len(rows) else []
+    every = [{str(key): value for key, value in row.items()} for row in records]
     ours = [row for row in every if row["decides"]]
     if not ours:
-        return {**known, "n": 0, "verdict": UNKNOWN, "note": "; ".join(["not recorded", *filter(None, [claim.note])])}
+        return {**facts, "n": 0, "verdict": UNKNOWN, "note": "; ".join(["not recorded", *filter(None, [claim.note])])}
     verdict, row = _hangs_on(claim, ours)
     numbers = {name: row[name] for name in ("comparison", "task", "statistic", *ROW, "seeds", "p_holm")}
-    made = len({each["comparison"] for each in ours})
+    made = len({row["comparison"] for row in ours})
     short = f"{made} of {claim.comparisons} comparisons recorded" if made < claim.comparisons else ""
     if short and verdict == (HOLDS if claim.needs == "all" else FAILS):  # what is not recorded could turn it
         verdict = UNKNOWN
     tasks = _by_task(claim, every)
-    split = "tasks disagree" if {HOLDS, FAILS} <= {each for each, _ in tasks.values()} else ""
+    split = "tasks disagree" if {HOLDS, FAILS} <= {verdict for verdict, _ in tasks.values()} else ""
     note = "; ".join(text for text in (short, _counts(ours), split, row["remark"], _few(row, ours), claim.note) if text)
-    beside = ", ".join(f"{titles([task])} {said(*each, claim.replicate)}" for task, each in tasks.items())
+    beside = ", ".join(f"{titles([task])} {in_words(*decided, claim.replicate)}" for task, decided in tasks.items())
     needs = _most(ours) if verdict == NEEDS else float("nan")
-    return {**known, **numbers, "comparisons": len(ours)} | {
+    return {**facts, **numbers, "comparisons": len(ours)} | {
         "verdict": verdict,
         "needs": needs,
         "by_task": beside if len(tasks) > 1 else "",
@@ -181,12 +171,12 @@ def _summary(claim: Claim, rows: Frame) -> Row:
 
 def _by_task(claim: Claim, rows: Sequence[Row]) -> dict[str, tuple[str, float]]:
     """The verdict of each task, and the seeds that it needs: {'vqa': ('holds', nan)}."""
-    found = {}
+    verdicts = {}
     for task in [task for task in TASKS if any(row["task"] == task for row in rows)]:
         ours = [row for row in rows if row["task"] == task]
         verdict = together([row["verdict"] for row in ours], "all" if claim.needs == "all" else "any")
-        found[task] = verdict, _most(ours)
-    return found
+        verdicts[task] = verdict, _most(ours)
+    return verdicts
 
 
 def _most(rows: Sequence[Row]) -> float:
@@ -204,8 +194,8 @@ def _hangs_on(claim: Claim, rows: Sequence[Row]) -> tuple[str, Row]:
     if claim.needs == "any in each task":
         by_task = [[row for row in rows if row["task"] == task] for task in dict.fromkeys(row["task"] for row in rows)]
         best = [max(group, key=evidence) for group in by_task]
-        each = [together([row["verdict"] for row in group], "any") for group in by_task]
-        return together(each), min(best, key=evidence)
+        verdicts = [together([row["verdict"] for row in group], "any") for group in by_task]
+        return together(verdicts), min(best, key=evidence)
     verdict = together([row["verdict"] for row in rows], claim.needs)
     return verdict, (min if claim.needs == "all" else max)(rows, key=evidence)
 

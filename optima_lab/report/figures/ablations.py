@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from optima_lab.display import DAGGER, FAINT, called, colour
+from optima_lab.display import DAGGER, FAINT, called, colour, task_metric
 from optima_lab.report import statistics
 from optima_lab.report.claims.evidence import scores, variants
 from optima_lab.report.figures import statistical
@@ -45,7 +45,7 @@ def reward_design(runs: Frame) -> "Figure":
     with style():
         figure, (left, right) = canvas((9.6, 0.42 * max(3, len(names)) + 2.0), columns=2)
         figure.suptitle(statistics.title(task, "what OPTIMA is rewarded by"), x=0.01, ha="left")
-        left.set_xlabel(f"{statistics.metric(task)}, test")
+        left.set_xlabel(f"{task_metric(task)}, test")
         right.set_title("minus OPTIMA of the same seed", fontsize=11)
         right.set_xlabel("difference (points)")
         if wide.empty:
@@ -62,8 +62,8 @@ def reward_design(runs: Frame) -> "Figure":
             axes.set_ylim(max(1, len(names)) - 0.4, -0.6)
         right.tick_params(labelleft=False, left=False)  # the numbers beside them are the left panel's means
         absent = [text for name, text in DESIGNS.items() if name not in names]
-        told = [marks[name] for name in names if name in marks]
-        note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", _seeds(wide), gone, *told])
+        stops = [marks[name] for name in names if name in marks]
+        note(figure, [f"not recorded: {', '.join(absent)}" if absent else "", _seeds(wide), gone, *stops])
     return figure
 
 
@@ -76,7 +76,7 @@ def halflife(runs: Frame) -> "Figure":
         figure, (axes,) = canvas(WIDE)
         axes.set_title(statistics.title(task, "how fast OPTIMA forgets"), pad=26)
         axes.set_xlabel("half-life −1/log2 γ of the moving average (plays of an arm), logarithmic")
-        axes.set_ylabel(f"{statistics.metric(task)}, test")
+        axes.set_ylabel(f"{task_metric(task)}, test")
         axes.set_xscale("log")
         if table.empty:
             blank(axes, NONE)
@@ -92,8 +92,8 @@ def halflife(runs: Frame) -> "Figure":
         axes.minorticks_off()
         _levels(axes, wide)
         few = "" if table.shape[1] >= 6 else f"{table.shape[1]} half-lives are recorded; the paper's figure has more"
-        known = [few, _seeds(table, band=True), gone, "the paper's γ = 0.98 is a half-life of 34.3"]
-        note(figure, [*known, *_stopped_samplers(runs)])
+        lines = [few, _seeds(table, band=True), gone, "the paper's γ = 0.98 is a half-life of 34.3"]
+        note(figure, [*lines, *_stopped_samplers(runs)])
     return figure
 
 
@@ -107,9 +107,9 @@ def first_plays_and_round_length(runs: Frame) -> "Figure":
         figure, drawn = canvas((9.6, 5.0), columns=2)
         figure.suptitle(statistics.title(task, "first plays and length of a round"), x=0.01, ha="left")
         drawn[1].sharey(drawn[0])
-        for axes, table, about in zip(drawn, tables, panels.values(), strict=True):
-            axes.set_xlabel(about)
-            axes.set_ylabel(f"{statistics.metric(task)}, test")
+        for axes, table, label in zip(drawn, tables, panels.values(), strict=True):
+            axes.set_xlabel(label)
+            axes.set_ylabel(f"{task_metric(task)}, test")
             if table.empty:
                 blank(axes, NONE)
                 continue
@@ -124,9 +124,9 @@ def first_plays_and_round_length(runs: Frame) -> "Figure":
 def _paired(*tables: Frame) -> tuple[list[Frame], str]:
     """The seeds that have all runs of these tables, as no two means may be of different seeds; what of the others."""
     joined = pd.concat(tables, axis=1)
-    kept = joined.dropna().index
-    gone = f"left out: {len(joined) - len(kept)} of {len(joined)} seeds, which lack some of these runs"
-    return [table.loc[kept] for table in tables], gone if len(kept) < len(joined) else ""
+    complete = joined.dropna().index
+    gone = f"left out: {len(joined) - len(complete)} of {len(joined)} seeds, which lack some of these runs"
+    return [table.loc[complete] for table in tables], gone if len(complete) < len(joined) else ""
 
 
 def _stopped_samplers(runs: Frame) -> list[str]:

@@ -21,8 +21,8 @@ Band = tuple[np.ndarray, np.ndarray, np.ndarray]  # mean, lower and upper end, e
 
 def look(name: str, position: int = 0) -> dict[str, Any]:
     """Colour and dash of a policy by its name, as matplotlib's words; a name that is no policy's gets a spare look."""
-    known = policy_look(name, position)
-    return {"color": known.colour, "ls": known.dash}
+    entry = policy_look(name, position)
+    return {"color": entry.colour, "ls": entry.dash}
 
 
 def arm_names(arms: int, names: Sequence[str]) -> list[str]:
@@ -186,10 +186,10 @@ def delays(rounds: Mapping[str, np.ndarray], limit: int, title: str = "", what: 
         long = pd.DataFrame(
             [(name, value) for name, delay in watched.items() for value in delay], columns=["name", what]
         )
-        known = {"order": list(rounds), "hue": "name", "hue_order": list(rounds), "legend": False, "saturation": 1}
+        grouping = {"order": list(rounds), "hue": "name", "hue_order": list(rounds), "legend": False, "saturation": 1}
         palette = {name: it.colour for name, it in looks.items()}
         middle = {"estimator": "median", "errorbar": ("pi", 50), "err_kws": {"color": INK, "linewidth": 1.6}}
-        seaborn.barplot(long, x=what, y="name", ax=axes, width=0.65, palette=palette, **known, **middle)
+        seaborn.barplot(long, x=what, y="name", ax=axes, width=0.65, palette=palette, **grouping, **middle)
         for position, (name, delay) in enumerate(rounds.items()):
             axes.containers[position][0].set_alpha(0.75 if looks[name].dash == "-" else 0.4)
             never = 100 * np.mean(~np.isfinite(delay))
@@ -232,11 +232,11 @@ def bars(
     inner = list(next(iter(groups.values())))
     looks = {name: policy_look(name, position) for position, name in enumerate(inner)}
     long = pd.DataFrame(groups).rename_axis("name").melt(var_name="group", ignore_index=False).reset_index()
-    known = {"order": list(groups), "hue": "name", "hue_order": inner, "legend": False, "saturation": 1, "gap": 0.08}
+    grouping = {"order": list(groups), "hue": "name", "hue_order": inner, "legend": False, "saturation": 1, "gap": 0.08}
     with style():
         figure, (axes,) = canvas(WIDE)
         palette = {name: it.colour for name, it in looks.items()}
-        seaborn.barplot(long, x="group", y="value", ax=axes, palette=palette, edgecolor="white", **known)
+        seaborn.barplot(long, x="group", y="value", ax=axes, palette=palette, edgecolor="white", **grouping)
         for (name, it), container in zip(looks.items(), axes.containers, strict=True):
             container.set_label(name)
             assert isinstance(container, BarContainer)

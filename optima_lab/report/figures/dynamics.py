@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optima_lab.bandits.arms import KEYS
-from optima_lab.display import INK, arm_colour, arm_look, called, look, name_of
+from optima_lab.display import INK, arm_colour, arm_look, called, look, name_of, task_metric
 from optima_lab.report import statistics
 from optima_lab.report.correlation import Correlation, Interval, mean_against_score
 from optima_lab.report.figures.posteriors import draw_of
@@ -50,8 +50,8 @@ def reward_means(rounds: Frame, strategies: Sequence[str] = ()) -> "Figure":
             _mean_lines(axes, table, statistics.arm_keys(rounds))
             _shade(axes, statistics.initial_rounds(rounds, name))
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        known = [_average(rounds, present), _shading(rounds, present), _absent(absent)]
-        note(figure, [*known, *marks.values()])
+        lines = [_average(rounds, present), _shading(rounds, present), _absent(absent)]
+        note(figure, [*lines, *marks.values()])
     return figure
 
 
@@ -70,17 +70,17 @@ def mean_accuracy_correlation(rounds: Frame, evals: Frame, strategy: str = "") -
         figure, (axes,) = canvas((8.0, 5.0))
         axes.set_title(statistics.title(task, f"does μ of {sampler} tell how good an arm is?"))
         axes.set_xlabel(f"posterior mean μ of {sampler} at a checkpoint (no unit)")
-        axes.set_ylabel(f"{statistics.metric(task)} of the fixed arm, {result.split}")
+        axes.set_ylabel(f"{task_metric(task)} of the fixed arm, {result.split}")
         if result.n == 0:
             blank(axes, f"no checkpoint has both a mean of {sampler} and a fixed arm's score")
         if result.n:
             arms = {name_of(arm): look(arm) for arm in KEYS if arm in set(result.pairs["arm"])}
-            known = {"hue": "arm", "hue_order": [*arms], "style": "arm", "style_order": [*arms], "size": "step"}
+            grouping = {"hue": "arm", "hue_order": [*arms], "style": "arm", "style_order": [*arms], "size": "step"}
             drawn = {word: {arm: getattr(it, kind) for arm, it in arms.items()} for word, kind in LOOKED_UP.items()}
             pairs = result.pairs.assign(arm=result.pairs["arm"].map(name_of))
             sizes = {"sizes": (18, 78), "size_norm": (0, result.pairs["step"].max())}
             labels = {"xlabel": axes.get_xlabel(), "ylabel": axes.get_ylabel()}
-            seaborn.scatterplot(pairs, x="mean", y="score", ax=axes, alpha=0.85, lw=0, **known, **drawn, **sizes)
+            seaborn.scatterplot(pairs, x="mean", y="score", ax=axes, alpha=0.85, lw=0, **grouping, **drawn, **sizes)
             axes.set(**labels)
             seaborn.move_legend(axes, "center left", bbox_to_anchor=(1.0, 0.5))
         note(figure, [*_correlation_lines(result, strategy), *statistics.stopped(evals, [*KEYS, strategy]).values()])
@@ -118,8 +118,8 @@ def arm_frequency(rounds: Frame, strategies: Sequence[str] = (), windows: int = 
             bar.ax.axhline(uniform, color=INK, lw=1.5)
             bar.ax.text(-0.2, uniform, f"uniform {uniform:.1f}", ha="right", va="center", fontsize=9, rotation=90)
         dashed = "dashed: end of the first rounds, which play every arm T0 times in random order"
-        known = [_average(rounds, present, "shares are of all rounds of"), dashed, _absent(absent)]
-        note(figure, [*known, *marks.values()])
+        lines = [_average(rounds, present, "shares are of all rounds of"), dashed, _absent(absent)]
+        note(figure, [*lines, *marks.values()])
     return figure
 
 
@@ -194,8 +194,8 @@ def _shown(rounds: Frame, strategies: Sequence[str], *columns: str) -> tuple[lis
     """The strategies to draw, `statistics.samplers` of these columns where none are named; those not recorded."""
     recorded = set(rounds["strategy"])
     wanted = statistics.named(strategies or SAMPLERS, rounds)
-    found = [name for name in wanted if name in recorded] if strategies else statistics.samplers(rounds, *columns)
-    return found or wanted[:1], [name for name in wanted if name not in recorded]
+    present = [name for name in wanted if name in recorded] if strategies else statistics.samplers(rounds, *columns)
+    return present or wanted[:1], [name for name in wanted if name not in recorded]
 
 
 def _absent(names: Sequence[str]) -> str:

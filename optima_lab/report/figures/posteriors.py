@@ -39,12 +39,12 @@ class Draw:
         if not np.isfinite(self.noise):
             low, high = self.deviation.min(), self.deviation.max()
             return f"posteriors are as wide as {self.policy} held them: standard deviations {low:.3g} to {high:.3g}"
-        known = "set beforehand"
+        basis = "set beforehand"
         if self.policy == "optima_calibrated":
             two = self.plays.max() >= 2  # an arm's first reward surprises nothing
-            known = "estimated from the rewards so far" if two else "to begin with: no arm has two rewards yet"
+            basis = "estimated from the rewards so far" if two else "to begin with: no arm has two rewards yet"
         paper = "" if self.noise == 1 else "; the paper has σ = 1"
-        return f"a posterior narrows with the plays n of its arm: N(μ, σ²/(n + 1)), σ = {self.noise:.3g} {known}{paper}"
+        return f"a posterior narrows with the plays n of its arm: N(μ, σ²/(n + 1)), σ = {self.noise:.3g} {basis}{paper}"
 
 
 def draw_of(rounds: pd.DataFrame, strategy: str, number: int = 0, seed: int | None = None) -> Draw | None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from optima_lab.bandits.arms import KEYS
 from optima_lab.config import TASKS
-from optima_lab.display import FAINT, INK, TEACHER, base, called, colour, in_order, look, name_of
+from optima_lab.display import FAINT, INK, TEACHER, base, called, colour, in_order, look, name_of, task_metric
 from optima_lab.report import statistics
 from optima_lab.report.figures import statistical
 from optima_lab.report.figures.style import NARROW, WIDE, blank, canvas, note, style, thousands
@@ -55,7 +55,7 @@ def module_contribution(evals: Frame) -> "Figure":
     with style():
         figure, (axes,) = canvas(NARROW)
         axes.set_title(statistics.title(task, "students distilled in one module"), pad=26)
-        axes.set_ylabel(f"{statistics.metric(task)}, test")
+        axes.set_ylabel(f"{task_metric(task)}, test")
         axes.set_xlabel("module whose layers the student matches")
         table = statistics.over_seeds(shown).reindex(arms)
         if shown.empty:
@@ -63,8 +63,8 @@ def module_contribution(evals: Frame) -> "Figure":
         else:
             lines = _references(scores)
             _bars(axes, table, shown, arms, upright=True, lines=lines)
-            abouts = dict(zip(SINGLE, ("image encoder", "text encoder", "multimodal decoder"), strict=True))
-            names = [f"{_lines(called(arm, marks))}\n({abouts[base(arm)]})" for arm in arms]
+            modules = dict(zip(SINGLE, ("image encoder", "text encoder", "multimodal decoder"), strict=True))
+            names = [f"{_lines(called(arm, marks))}\n({modules[base(arm)]})" for arm in arms]
             axes.set_xticks(range(len(arms)), names)
             _reference(axes, lines, upright=True)
         note(figure, [*statistics.missing(evals, scores, SINGLE), _error_bars(table), *marks.values()])
@@ -92,7 +92,7 @@ def arms_compared(evals: Frame, summaries: Sequence[Mapping[str, Any]] = ()) -> 
     with style():
         figure, (left, right) = canvas((9.6, 0.36 * len(names) + 2.2), columns=2)
         figure.suptitle(statistics.title(task, "what each strategy reaches"), x=0.01, ha="left")
-        left.set_xlabel(f"{statistics.metric(task)}, test")
+        left.set_xlabel(f"{task_metric(task)}, test")
         right.set_title("minus LWD of the same seed", fontsize=11)
         right.set_xlabel("difference from LWD (points)")
         if shown.empty:
@@ -133,10 +133,10 @@ def generalization(evals: Frame, strategies: Sequence[str] = ("optima", FULL)) -
     with style():
         figure, drawn = canvas(WIDE, columns=2)
         figure.suptitle(statistics.title(task, "losses on the dev split"), x=0.01, ha="left")
-        for axes, (quantity, unit, about) in zip(drawn, panels, strict=True):
+        for axes, (quantity, unit, title) in zip(drawn, panels, strict=True):
             points = statistics.points(evals, quantity)
             points = points[points["strategy"].isin(strategies)]
-            axes.set_title(about, fontsize=11)
+            axes.set_title(title, fontsize=11)
             axes.set_xlabel("optimizer step")
             axes.xaxis.set_major_formatter(thousands())
             axes.set_ylabel(f"{unit}, dev split")
@@ -214,7 +214,7 @@ def _references(scores: Frame, teacher: float = float("nan")) -> list[Reference]
     undistilled = scores[scores["strategy"].map(base) == "none"].groupby("strategy")["value"].mean()
     lines = [(called(name), look("none").dash, float(undistilled[name]), FAINT) for name in in_order(undistilled.index)]
     every = [*lines, (TEACHER.label, TEACHER.dash, teacher, INK)]
-    return [each for each in every if np.isfinite(each[2])]
+    return [line for line in every if np.isfinite(line[2])]
 
 
 def _reference(axes: "Axes", lines: Sequence[Reference], upright: bool) -> None:
@@ -258,8 +258,8 @@ def _error_bars(table: Frame) -> str:
 
 def _paper(task: str) -> str:
     """The paper's own numbers, as far as it prints them."""
-    known = {"teacher": "teacher", FULL: "LWD", **{key: name_of(key) for key in ("img+multi", "optima")}}
-    scores = [(name, statistics.paper_score(task, key)) for key, name in known.items()]
+    names = {"teacher": "teacher", FULL: "LWD", **{key: name_of(key) for key in ("img+multi", "optima")}}
+    scores = [(name, statistics.paper_score(task, key)) for key, name in names.items()]
     text = ", ".join(f"{name} {score:.1f}" for name, score in scores if np.isfinite(score))
     return f"reported in the paper (CoCa-Large → CoCa-Tiny12, full data): {text}" if text else ""
 

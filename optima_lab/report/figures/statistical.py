@@ -27,11 +27,11 @@ def bars(axes: "Axes", scores: "pd.DataFrame", names: Sequence[str], upright: bo
     import seaborn
 
     several = scores.groupby("strategy")["value"].count().max() > 1
-    known = {"order": names, "hue": "strategy", "hue_order": names, "legend": False, "saturation": 1, "width": BAR}
+    grouping = {"order": names, "hue": "strategy", "hue_order": names, "legend": False, "saturation": 1, "width": BAR}
     drawn = {"palette": {name: look(name).colour for name in names}, "edgecolor": "white", "err_kws": WHISKER}
     labels = axes.get_xlabel(), axes.get_ylabel()
     interval: dict[str, Any] = {"errorbar": "sd" if several else None, "capsize": 0.2}
-    seaborn.barplot(scores, **_sides("strategy", upright), ax=axes, **known, **drawn, **interval)
+    seaborn.barplot(scores, **_sides("strategy", upright), ax=axes, **grouping, **drawn, **interval)
     axes.set(xlabel=labels[0], ylabel=labels[1])
     for name, container in zip(names, axes.containers, strict=True):
         for bar in container:
@@ -57,9 +57,9 @@ def dots(
     who = "experiment" if "experiment" in scores else "seed"
     runs = list(dict.fromkeys(scores.sort_values("seed", kind="stable")[who]))
     before, labels = len(axes.collections), (axes.get_xlabel(), axes.get_ylabel())
-    known = {"order": names, "hue": who, "hue_order": runs, "dodge": True, "jitter": False, "legend": False}
+    grouping = {"order": names, "hue": who, "hue_order": runs, "dodge": True, "jitter": False, "legend": False}
     drawn = {"palette": ["white"] * len(runs), "size": size, "linewidth": 1}
-    seaborn.stripplot(scores, **_sides("strategy", upright), ax=axes, **known, **drawn)
+    seaborn.stripplot(scores, **_sides("strategy", upright), ax=axes, **grouping, **drawn)
     axes.set(xlabel=labels[0], ylabel=labels[1])
     for (name, _), drawn_dots in zip(product(names, runs), axes.collections[before:], strict=True):
         drawn_dots.set(facecolor=faces[name], edgecolor=edges if isinstance(edges, str) else edges[name])
@@ -84,7 +84,7 @@ def line(axes: "Axes", points: "pd.DataFrame", x: str, strategy: str, label: str
     """
     import seaborn
 
-    known = look(strategy)
+    entry = look(strategy)
     one = points[x].nunique() == 1
     interval: dict[str, Any] = (
         {"errorbar": "sd", "err_style": "bars" if one else "band"} if points[x].duplicated().any() else {}
@@ -92,11 +92,11 @@ def line(axes: "Axes", points: "pd.DataFrame", x: str, strategy: str, label: str
     interval = interval or {"errorbar": None}
     fill = {"capsize": 4, "lw": 1.4} if one else {"alpha": 0.18, "lw": 0}
     shown: dict[str, Any] = {
-        "color": known.colour,
-        "ls": known.dash,
+        "color": entry.colour,
+        "ls": entry.dash,
         "marker": "o",
         "ms": 4,
-        "mec": known.colour,
+        "mec": entry.colour,
     } | drawn
     labels = axes.get_xlabel(), axes.get_ylabel()
     seaborn.lineplot(points, x=x, y="value", ax=axes, legend=False, **interval, err_kws=fill, **shown)
@@ -109,9 +109,9 @@ def matrix(axes: "Axes", values: "np.ndarray", names: Sequence[str], label: str)
     import seaborn
 
     few = len(names) < 12
-    known = {"xticklabels": names, "yticklabels": names, "vmin": -1, "vmax": 1, "cmap": "RdBu", "square": True}
+    options = {"xticklabels": names, "yticklabels": names, "vmin": -1, "vmax": 1, "cmap": "RdBu", "square": True}
     seaborn.heatmap(
-        values, ax=axes, annot=few, fmt=".2f", annot_kws={"fontsize": 8}, cbar_kws={"label": label}, **known
+        values, ax=axes, annot=few, fmt=".2f", annot_kws={"fontsize": 8}, cbar_kws={"label": label}, **options
     )
     axes.set_xticklabels(names, rotation=60, ha="right", rotation_mode="anchor")
     axes.set_yticklabels(names, rotation=0)

@@ -107,13 +107,13 @@ def blank(axes: "Axes", text: str) -> None:
 
 def provenance(experiments: Iterable[Experiment]) -> dict[str, Any]:
     """Where a figure comes from: run folders, seeds, and a short hash of all their configurations."""
-    known = sorted(experiments, key=lambda e: (e.task, e.seed, e.id))
-    configs = [flat(e.config) | {"data": ""} for e in known]  # where the data lies is no part of the question
+    ordered = sorted(experiments, key=lambda e: (e.task, e.seed, e.id))
+    configs = [flat(e.config) | {"data": ""} for e in ordered]  # where the data lies is no part of the question
     digest = sha256(json.dumps(configs, sort_keys=True).encode()).hexdigest()[:12]
     return {
-        "runs": [f"{e.task}/{e.id}" for e in known],
-        "seeds": sorted({int(e.seed) for e in known}),
-        "config": digest if known else "",
+        "runs": [f"{e.task}/{e.id}" for e in ordered],
+        "seeds": sorted({int(e.seed) for e in ordered}),
+        "config": digest if ordered else "",
     }
 
 
@@ -191,8 +191,8 @@ def drawn_size(path: Path) -> tuple[int, int]:
         return 0, 0
 
 
-def show(paths: list[Path], about: str = "") -> "Image":
-    """The saved PNG for a notebook's output: what one sees is what was saved. `about` is for screen readers.
+def show(paths: list[Path], description: str = "") -> "Image":
+    """The saved PNG for a notebook's output: what one sees is what was saved. `description` is for screen readers.
 
     A figure of photographs is shown as JPEG, so that executed notebooks stay small.
     """
@@ -200,7 +200,7 @@ def show(paths: list[Path], about: str = "") -> "Image":
     from PIL import Image as Picture
 
     png = next(path for path in paths if path.suffix == ".png")
-    alt = about or origin(png).get("title") or png.stem
+    alt = description or origin(png).get("title") or png.stem
     width, _ = drawn_size(png)
     with Picture.open(png) as picture:
         if png.stat().st_size <= LARGE_BYTES:

@@ -57,30 +57,30 @@ def difference_curves(evals: Frame, strategies: Sequence[str] = SHOWN, epoch: fl
     evals = statistics.recorded(evals)
     task, unit = statistics.task_of(evals), epoch if np.isfinite(epoch) else 1.0
     curves = {name: difference_curve(evals, name) for name in strategies}
-    found = in_order(name for name, curve in curves.items() if len(curve))
+    recorded = in_order(name for name, curve in curves.items() if len(curve))
     with style():
         figure, (axes,) = canvas(WIDE)
         axes.set_title(statistics.title(task, "difference from LWD through training"))
         axes.set_xlabel("epochs of training" if unit != 1.0 else "optimizer step")
         axes.set_ylabel("score minus LWD's, dev split (points)")
-        if not found:
+        if not recorded:
             blank(axes, "no seed has both LWD and another strategy")
         else:
             axes.axhline(0, color=colour(FULL), lw=1.6)
-        for name in found:
+        for name in recorded:
             _band(axes, curves[name], name, unit)
-        if found:
+        if recorded:
             axes.legend(loc="lower right", ncols=2)
-        seeds = {name: int(curves[name]["n"].max()) for name in found}
-        note(figure, [_seeds(seeds), _absent(strategies, found)])
+        seeds = {name: int(curves[name]["n"].max()) for name in recorded}
+        note(figure, [_seeds(seeds), _absent(strategies, recorded)])
     return figure
 
 
 def _band(axes: "Axes", curve: Frame, name: str, unit: float) -> None:
     x, mean, half = curve["step"] / unit, curve["mean"], curve["half"]
-    known = look(name)
-    axes.plot(x, mean, color=known.colour, ls=known.dash, marker=known.marker, ms=3, label=called(name))
-    axes.fill_between(x, mean - half, mean + half, color=known.colour, alpha=0.15, lw=0)
+    entry = look(name)
+    axes.plot(x, mean, color=entry.colour, ls=entry.dash, marker=entry.marker, ms=3, label=called(name))
+    axes.fill_between(x, mean - half, mean + half, color=entry.colour, alpha=0.15, lw=0)
 
 
 def _seeds(seeds: Mapping[str, int]) -> str:
@@ -91,8 +91,8 @@ def _seeds(seeds: Mapping[str, int]) -> str:
     return f"bands: 95 % interval of the mean over {many} seeds"
 
 
-def _absent(expected: Sequence[str], found: Sequence[str]) -> str:
-    absent = [called(name) for name in expected if name not in found]
+def _absent(expected: Sequence[str], recorded: Sequence[str]) -> str:
+    absent = [called(name) for name in expected if name not in recorded]
     return f"not recorded: {', '.join(absent)}" if absent else ""
 
 
@@ -156,8 +156,8 @@ def when_it_pays(
     with style():
         figure, drawn = canvas((TALL[0], 4.4), columns=3)
         figure.suptitle(f"When does choosing modules pay? {called(name)} minus LWD, dev split", x=0.01, ha="left")
-        for axes, (column, about) in zip(drawn, AXES, strict=True):
-            axes.set_xlabel(about)
+        for axes, (column, label) in zip(drawn, AXES, strict=True):
+            axes.set_xlabel(label)
             axes.axhline(0, color=colour(FULL), lw=1.4)
             for task, marker in zip(tasks, MARKERS, strict=False):
                 own = table[(table["task"] == task) & np.isfinite(table[column].astype(float))]

@@ -44,8 +44,8 @@ def measured(recorded: Recorded, quantity: str = "score") -> Frame:
         for name in [name for name in strategies if name in wide.columns]:
             by_task = wide[name].dropna().groupby("task")
             values = by_task.median() if quantity == "score" else by_task.std(ddof=1)
-            known = {"student": student, "strategy": called(name, marks), "seeds": int(by_task.size().max())}
-            rows.append(known | {task: float(values.get(task, np.nan)) for task in TASKS})
+            facts = {"student": student, "strategy": called(name, marks), "seeds": int(by_task.size().max())}
+            rows.append(facts | {task: float(values.get(task, np.nan)) for task in TASKS})
     return pd.DataFrame(rows, columns=["student", "strategy", "seeds", *TASKS])
 
 
@@ -65,8 +65,8 @@ def reported(quantity: str = "score") -> Frame:
 
 
 def _one(table: Frame, task: str, quantity: str) -> float:
-    found = table.value[(table.task == task) & (table.quantity == quantity)]
-    return float(found.iloc[0]) if len(found) else float("nan")
+    values = table.value[(table.task == task) & (table.quantity == quantity)]
+    return float(values.iloc[0]) if len(values) else float("nan")
 
 
 def html(recorded: Recorded, quantity: str = "score") -> str:
@@ -124,9 +124,9 @@ def speedups(speed: Mapping[str, Any]) -> Frame:
 def about_speed(speed: Mapping[str, Any]) -> str:
     """Where and how speed was measured, or how to measure it, as HTML."""
     facts = {"pixels": "pixels a side", "text_tokens": "text tokens", "batch": "a batch"}
-    said = [f"{speed[name]} {text}" for name, text in facts.items() if name in speed]
+    conditions = [f"{speed[name]} {text}" for name, text in facts.items() if name in speed]
     device = speed.get("device", "an unnamed device")
-    return pages.render("speed.html", speed=bool(speed.get("models")), device=device, facts=said)
+    return pages.render("speed.html", speed=bool(speed.get("models")), device=device, facts=conditions)
 
 
 def inference_speed(speed: Mapping[str, Any]) -> "Figure":

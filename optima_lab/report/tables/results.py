@@ -50,24 +50,24 @@ def results(runs: Frame, experiments: Sequence[Summary]) -> Frame:
         marks = statistics.stopped(ours)
         for name in in_order(ours["strategy"]):
             values = ours.loc[ours["strategy"] == name, "score_test"].astype(float).tolist()
-            known = {"task": task, "kind": "strategy", "name": name, "stopped": marks.get(name, "")}
-            rows.append(known | _spread(values))
+            facts = {"task": task, "kind": "strategy", "name": name, "stopped": marks.get(name, "")}
+            rows.append(facts | _spread(values))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _of_questions(summaries: Sequence[Mapping[str, Any]], task: str) -> list[tuple[str, str, list[float]]]:
     """`_facts` of experiments that differ in the seed alone; what the others do not share is named by what differs."""
-    asked = [variants.of_summary(task, summary, str(place)) for place, summary in enumerate(summaries)]
-    told = [{k: v for k, v in facts.items() if k != "id"} for facts in variants.of_experiments(asked)]
+    experiments = [variants.of_summary(task, summary, str(place)) for place, summary in enumerate(summaries)]
+    differing = [{k: v for k, v in facts.items() if k != "id"} for facts in variants.of_experiments(experiments)]
     by_question: dict[str, list[Mapping[str, Any]]] = {}
-    for facts, summary in zip(told, summaries, strict=True):
+    for facts, summary in zip(differing, summaries, strict=True):
         by_question.setdefault(variants.written("", facts), []).append(summary)
-    found = [(question, *fact) for question, those in sorted(by_question.items()) for fact in _facts(those)]
-    means = {(kind, name): set() for _, kind, name, _ in found}
-    for _, kind, name, values in found:
+    numbers = [(question, *fact) for question, those in sorted(by_question.items()) for fact in _facts(those)]
+    means = {(kind, name): set() for _, kind, name, _ in numbers}
+    for _, kind, name, values in numbers:
         means[kind, name].add(repr(_spread(values)["mean"]))
     shared = {key for key, values in means.items() if len(values) == 1}
-    rows = {(kind, name + ("" if (kind, name) in shared else q)): values for q, kind, name, values in found}
+    rows = {(kind, name + ("" if (kind, name) in shared else q)): values for q, kind, name, values in numbers}
     order = list(dict.fromkeys(kind for kind, _ in rows))
     return [(*key, rows[key]) for key in sorted(rows, key=lambda key: order.index(key[0]))]
 
@@ -82,8 +82,8 @@ def _facts(summaries: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, list[
     facts += [("examples", "skipped", skipped)] if any(skipped) else []
     named = sorted({s["baseline"]["name"] for s in summaries if s.get("baseline")})
     for name in named:
-        found = [s["baseline"]["score"] for s in summaries if s["baseline"]["name"] == name]
-        facts.append(("baseline", f"{name} baseline", found))
+        scores = [s["baseline"]["score"] for s in summaries if s["baseline"]["name"] == name]
+        facts.append(("baseline", f"{name} baseline", scores))
     for key, name in (("text_only", "text only"), ("human", "one human reference")):
         values = [s[key]["score"] for s in summaries if s.get(key)]
         facts += [("baseline", name, values)] if values else []
@@ -118,7 +118,7 @@ def text(table: Frame) -> str:
     rule = "-" * (_NAME + _CELL * len(tasks))
     ours = [_line(name, cells) for name, cells in _grid(table, tasks)]
     paper = [_line(name, cells) for name, cells in _grid(reported(tasks), tasks)]
-    about = [
+    heading = [
         "Reported in the paper, not measured here (CoCa-Large → CoCa-Tiny12, full",
         "data, median ± sd of 5 seeds):",
     ]
@@ -131,7 +131,7 @@ def text(table: Frame) -> str:
             "",
             *(part for line in _explain(table) for part in wrap(line, 80)),
             "",
-            *about,
+            *heading,
             *paper,
         ]
     )
@@ -141,30 +141,30 @@ def _explain(table: Frame) -> list[str]:
     seeds = int(table.loc[table["kind"] == "teacher", "n"].max()) if len(table) else 0
     many = f"Mean ± standard deviation over {seeds} seeds, or over (n) where fewer finished."
     stopped = table[table["stopped"] != ""]
-    told = [f"{task_title(task)}: {line}." for task, line in zip(stopped["task"], stopped["stopped"], strict=True)]
-    return ["One seed: no spread. A dash: not recorded." if seeds < 2 else many, *told, *_undefined(table)]
+    notes = [f"{task_title(task)}: {line}." for task, line in zip(stopped["task"], stopped["stopped"], strict=True)]
+    return ["One seed: no spread. A dash: not recorded." if seeds < 2 else many, *notes, *_undefined(table)]
 
 
 def _undefined(table: Frame) -> list[str]:
     """Why a task has no score at all though it was judged: CIDEr needs two test pictures of different captions."""
-    told = []
+    notes = []
     for task in [name for name in _tasks(table) if TASKS[name].captions]:
         ours = table[table["task"] == task]
         test = ours.loc[(ours["kind"] == "examples") & (ours["name"] == "test"), "mean"]
         judged = ours[ours["kind"].isin(["baseline", "teacher"])]
         if set(judged["kind"]) == {"baseline", "teacher"} and test.notna().all() and judged["mean"].isna().all():
-            told.append(
+            notes.append(
                 f"{task_title(task)}: no score, since CIDEr is not defined for {test.max():.0f} test picture"
                 f"{'' if test.max() == 1 else 's of the same captions'}: it weighs words by how few pictures have them."
             )
-    return told
+    return notes
 
 
 def html(table: Frame) -> str:
     """`results` as an HTML table and the paper's numbers as a second one; every text escaped."""
     tasks = _tasks(table)
-    about = f"Measured here. {' '.join(_explain(table))}"
-    return _html(table, tasks, about, "results") + _html(reported(tasks), tasks, REPORTED, "results reported")
+    caption = f"Measured here. {' '.join(_explain(table))}"
+    return _html(table, tasks, caption, "results") + _html(reported(tasks), tasks, REPORTED, "results reported")
 
 
 def _html(table: Frame, tasks: Sequence[str], caption: str, css: str) -> str:
@@ -209,8 +209,8 @@ def _cell(row: Any, seeds: int) -> str:
 
 
 def _head(task: str) -> str:
-    known = TASKS[task]
-    return known.metric if known.metric.startswith(known.title) else f"{known.title}, {known.metric}"
+    spec = TASKS[task]
+    return spec.metric if spec.metric.startswith(spec.title) else f"{spec.title}, {spec.metric}"
 
 
 def _short_unit(task: str) -> str:

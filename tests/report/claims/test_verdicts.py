@@ -13,7 +13,7 @@ from optima_lab.report.claims import verdicts as ledger
 from optima_lab.report.claims.claims import CLAIMS
 from optima_lab.report.claims.evidence import Recorded
 from optima_lab.report.claims.pooling import TASK_STREAMS
-from optima_lab.report.claims.significance import FAILS, HOLDS, NEEDS, UNKNOWN, said
+from optima_lab.report.claims.significance import FAILS, HOLDS, NEEDS, UNKNOWN, in_words
 
 FULL = "img+txt+multi"
 LWD_ONLY = [claim for claim in CLAIMS if claim.name == "beats_lwd"]
@@ -251,7 +251,7 @@ def test_repetitions_of_a_timing_are_no_seeds() -> None:
     models = {"Large": [1.0, 1.0, 1.0], "Tiny12": [0.3 * j for j in jitter], "Tiny6": [0.18 * j for j in jitter]}
     row = judged("speedups", planted.recorded({}, speed={"models": models}))
     assert (row["n"], row["seeds"], row["replicate"]) == (3, 0, "repetition")
-    assert said(row["verdict"], row["needs"], row["replicate"]) in (HOLDS, FAILS, "needs 5 repetitions")
+    assert in_words(row["verdict"], row["needs"], row["replicate"]) in (HOLDS, FAILS, "needs 5 repetitions")
 
 
 def test_tasks_that_disagree_are_named_beside_the_pooled_verdict() -> None:
