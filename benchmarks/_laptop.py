@@ -29,6 +29,7 @@ from optima_lab.tasks.recipes import new_student
 LWD = "img+txt+multi"
 ARMS = ("img", "txt", "multi", "img+txt", "img+multi", "txt+multi", LWD)
 ENDLESS = 10**6
+PRINTED: dict[str, float] = {}  # what this process has printed, by its words
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 def line(what: str, values: Sequence[float], most: float | None = None, unit: str = "") -> None:
     """Print a median with the middle half of the values, and whether it is at most what is wanted."""
     low, middle, high = quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
+    PRINTED[what] = middle
     goal = "" if most is None else f"  wanted <= {most:.2f}: {'yes' if round(middle, 2) <= most else 'NO'}"
     print(f"{what:58s} {middle:8.2f}{unit}  {low:.2f} … {high:.2f}{goal}", flush=True)
 

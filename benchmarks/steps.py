@@ -66,7 +66,7 @@ def ours(setting: Setting, names: str, count: int = STEPS) -> Callable[[], None]
     students = replace(setting, config=config).students(names)
     bench = Population(config, setting.task(students), students)
     for student in students:
-        student.choose()
+        student.choose(1)
     steps = iter(range(1, ENDLESS))
 
     def run() -> None:

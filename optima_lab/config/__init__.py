@@ -171,6 +171,7 @@ class Distillation(Checked):
         "fp32", one_of("fp32", "bf16"), "of a step's matrix products; losses and rewards are fp32"
     )
     compiled: bool = parameter(False, {}, "compile the step's forwards: seconds for every arm once, then faster steps")
+    stacked: bool = parameter(False, {}, "students in one forward, for small models on a GPU; same result but rounding")
 
 
 @dataclass(frozen=True)
@@ -263,6 +264,8 @@ def _check_together(config: Config) -> None:
         raise ConfigError(_multiple("steps", steps, "round_steps", p) + _dividing(steps, p))
     noise = distillation.noise_module
     must(noise == "none" or pieces == 1, f"accumulate must be 1 with noise_module={noise!r}, got {pieces}")
+    for name, on in (("compiled", distillation.compiled), ("grad_checkpointing", model.grad_checkpointing)):
+        must(not (on and distillation.stacked), f"stacked must be false where {name} is true, got both true")
     must(pieces <= batch, f"accumulate must not exceed batch_size={batch}, got {pieces}")
     for name, width in (("teacher_width", before.teacher_width), ("student_width", before.student_width)):
         must(width % model.head_width == 0, _multiple(name, width, "head_width", model.head_width))

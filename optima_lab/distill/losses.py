@@ -135,11 +135,17 @@ def emphasized(weights: MicrobatchWeights, features: Features, arm: Arm, unchose
 
     Not the paper's: it lies between an arm alone (0) and all modules alike (1).
     """
-    share = {module: 1.0 if module in arm else unchosen for module in features.hidden}
-    layers = {module: len(features.hidden[module]) for module in share}
-    average = sum(share[m] * layers[m] for m in share) / sum(layers.values())
-    tokens, pairs = ({m: of.get(m, 1.0) * share[m] / average for m in share} for of in (weights.tokens, weights.pairs))
+    share = emphasis({module: len(layers) for module, layers in features.hidden.items()}, arm, unchosen)
+    tokens, pairs = ({m: of.get(m, 1.0) * share[m] for m in share} for of in (weights.tokens, weights.pairs))
     return replace(weights, tokens=tokens, pairs=pairs)
+
+
+def emphasis(layers: Mapping[str, int], arm: Arm, unchosen: float) -> dict[str, float]:
+    """What each of these modules weighs where those in `arm` count 1 and the others `unchosen`: 1 on average over
+    `layers`, the layers of each; 0 for all where none counts."""
+    share = {module: 1.0 if module in arm else unchosen for module in layers}
+    average = sum(share[m] * layers[m] for m in share) / max(1, sum(layers.values()))
+    return {m: share[m] / average if average else 0.0 for m in share}
 
 
 def hidden_loss(

@@ -19,6 +19,7 @@ from optima_lab.distill.layers import ModuleShape
 from optima_lab.distill.losses import Losses, Matched, MicrobatchWeights
 from optima_lab.distill.optim import apply, schedule
 from optima_lab.distill.parallel import device
+from optima_lab.distill.stacked import Stack, stacks
 from optima_lab.distill.student import Student, stack
 from optima_lab.distill.trace import AttentionSpec, Features
 
@@ -124,6 +125,8 @@ class Population(Generic[B]):
         batch = task.probe_batch()
         required = dict.fromkeys(required_outputs(students), (self.everything, True))
         self.probe = TeacherBatch(batch, task.teacher_forward(batch, required))
+        self._stacks: list[Stack] = []
+        self._stacked: set[int] = set()
 
     def step(self, students: Sequence[Student], step: int) -> None:
         """One step of these students with the arms they have chosen: nothing here waits for the device.
@@ -131,15 +134,21 @@ class Population(Generic[B]):
         In bf16 the matrix products of both models are; weights, losses and updates, and the probe, stay in fp32.
         """
         training, optim = self.config.training, self.config.optim
-        for student in students:
-            student.begin_step()
+        stacks, lone = self._together(students)
+        for each in (*stacks, *lone):
+            each.begin_step()
         for piece in self.pieces(step, students):  # one, unless the batch is accumulated
-            for student in students:
+            for each in stacks:
+                with self.precision():
+                    each.learn(self.compare, piece)
+            for student in lone:
                 with self.precision():
                     losses = self.compare(student, student.arm, piece)  # line 11
                 total = eq.total_loss(losses, student.alpha, student.config.distillation.task_weight)
                 total.backward()
-                student.note(losses, total)
+                student.note(stack(losses, total))
+        for each in stacks:
+            each.hand_out()
         share = schedule(step, training.steps, training.warmup_steps)
         for student in students:
             parallel.all_reduce_gradients(student.optimizer)
@@ -188,8 +197,26 @@ class Population(Generic[B]):
         hidden = eq.hidden_loss(features, answer.features, student.projections, matched, weights)
         return Losses(train, kl, hidden, eq.attention_loss(features, answer.features, matched, weights), own)
 
+    def _together(self, students: Sequence[Student]) -> tuple[list[Stack], list[Student]]:
+        """Those who go through one forward, where the configuration says so, and the others."""
+        if not self.config.distillation.stacked:
+            return [], list(students)
+        ids = {id(student) for student in students}
+        if ids != self._stacked:  # the first step, and after somebody has stopped
+            self._stacked, self._stacks = ids, stacks(students)
+        among = {id(student) for each in self._stacks for student in each.students}
+        return self._stacks, [student for student in students if id(student) not in among]
+
     @torch.inference_mode()
-    def measure(self, student: Student) -> Tensor:
-        """(5 + own,): the losses of Eq. 6 on the probe, over all layers, a copy of the first, the user's own."""
+    def measure(self, students: Sequence[Student]) -> list[Tensor]:
+        """Of each (5 + own,): the losses of Eq. 6 on the probe over all layers, a copy of the first, the user's own."""
+        rows: dict[int, Tensor] = {}
+        for each in self._stacks:
+            ids = [id(student) for student in each.students]
+            if {id(student) for student in students}.issuperset(ids):
+                rows |= zip(ids, each.measure(self.compare, self.everything, self.probe), strict=True)
+        return [rows[id(student)] if id(student) in rows else self._measure(student) for student in students]
+
+    def _measure(self, student: Student) -> Tensor:
         losses = self.compare(student, self.everything, self.probe)
         return stack(losses, losses.train)

@@ -116,16 +116,16 @@ class Student:
             for old, tensor in zip(kept, new, strict=True):
                 old.copy_(tensor)
         else:  # the first rounds: optimizers make their moments when they need them
-            self.good = deepcopy(now)
+            self.good = _copied(now)
 
     def begin_step(self) -> None:
         """No gradient and no loss so far."""
         self.optimizer.zero_grad(set_to_none=True)
         self.steps.append(torch.zeros(len(self.losses), device=next(self.projections.parameters()).device))
 
-    def note(self, losses: Losses, total: Tensor) -> None:
-        """Add a piece's losses to the open step's."""
-        self.steps[-1] = self.steps[-1] + stack(losses, total)
+    def note(self, row: Tensor) -> None:
+        """Add a piece's losses, a `stack` of them, to the open step's."""
+        self.steps[-1] = self.steps[-1] + row
 
     def learn(self, step: int, rows: list[list[float]]) -> None:
         """Lines 16–18: reward the round's arm (Eq. 6), update the bandit (Eq. 7), and note what happened.
@@ -185,6 +185,13 @@ def stack(losses: Losses, total: Tensor) -> Tensor:
     missing = torch.full_like(losses.train, float("nan"))
     parts = (losses.train, losses.kl, losses.hidden, losses.attention, total, *losses.own)
     return torch.stack([missing if part is None else part.detach() for part in parts])
+
+
+def _copied(state: Any) -> Any:
+    """A state of its own: of tensors that are parts of larger ones just these parts, which `deepcopy` would not."""
+    if isinstance(state, Tensor):
+        return state.clone()
+    return {key: _copied(part) for key, part in state.items()} if isinstance(state, Mapping) else deepcopy(state)
 
 
 def _tensors(state: Any) -> Iterator[Tensor]:

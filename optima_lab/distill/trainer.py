@@ -28,8 +28,8 @@ def distill(
     """
     population = Population(config, task, students)
     if not done:
-        for student in students:
-            student.before = ProbeLosses(*population.measure(student).tolist()[:4])
+        for student, losses in zip(students, population.measure(students), strict=True):
+            student.before = ProbeLosses(*losses.tolist()[:4])
 
     for step in range(done + 1, config.training.steps + 1):  # line 4, and line 10 within a round
         active = [student for student in students if not student.stopped]
@@ -47,7 +47,7 @@ def close_rounds(population: Population[B], students: Sequence[Student], step: i
     """Reward every student whose round ends here, from one transfer of all their losses."""
     if not students:
         return
-    measured = [population.measure(student) / parallel.world_size() for student in students]
+    measured = [losses / parallel.world_size() for losses in population.measure(students)]
     tables = [torch.stack([*student.steps, probe]) for student, probe in zip(students, measured, strict=True)]
     parallel.all_reduce_sum(tables)
     numbers = iter(torch.cat([table.flatten() for table in tables]).tolist())  # the round's one wait for the device

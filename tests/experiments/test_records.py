@@ -277,7 +277,7 @@ OTHER: dict[str, Any] = {
     "rand_augment": True, "evaluations": 4, "eval_examples": 49, "resample": True, "precision": "bf16",
     "task_weight": 0.5, "kl_temperature": 2.0, "links": True,
     "world": "study", "depth": 0.5, "test_scenes": 70, "position_scale": 2.0,
-    "compiled": True,
+    "compiled": True, "stacked": True,
     "teacher_weights": "open_clip:coca_ViT-L-14/laion2b_s13b_b90k", "base_weights": "open_clip:coca_ViT-B-32/laion2b",
 }  # fmt: skip
 
