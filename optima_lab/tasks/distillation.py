@@ -94,8 +94,8 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
             features, noted = encoded[spec.attention], layers if "decoder" in arm else ()
             if predict or noted:
                 features = self.decoded(coca, batch.tokens, pictures, features, noted, spec)
-            said = logits(self.teacher, features) if predict else None
-            answers[spec] = TeacherOutput(swapped(features, self.config.distillation.noise_module), said)
+            prediction = logits(self.teacher, features) if predict else None
+            answers[spec] = TeacherOutput(swapped(features, self.config.distillation.noise_module), prediction)
         return answers
 
     def _encode(self, batch: DeviceBatch, kind: str, required: Required) -> CoCaFeatures:
@@ -136,7 +136,7 @@ def swapped(features: CoCaFeatures, module: str) -> CoCaFeatures:
     if module not in features.hidden:
         return features
     hidden, attention = (
-        {**seen, module: [layer.roll(len(layer) // 2, 0) for layer in seen[module]]}
-        for seen in (features.hidden, features.attention)
+        {**layers, module: [layer.roll(len(layer) // 2, 0) for layer in layers[module]]}
+        for layers in (features.hidden, features.attention)
     )
     return replace(features, hidden=hidden, attention=attention)

@@ -84,8 +84,8 @@ class Policy(ABC):
         `mean` and `deviation` of every arm's belief and its `plays` (R, K), as far as the policy has them.
         """
         belief = self.posterior(state)
-        told = {} if belief is None else {"mean": belief.mean, "deviation": belief.deviation}
-        return told | ({"plays": state["plays"]} if "plays" in state else {})
+        arrays = {} if belief is None else {"mean": belief.mean, "deviation": belief.deviation}
+        return arrays | ({"plays": state["plays"]} if "plays" in state else {})
 
     def update(self, state: State, arm: np.ndarray, reward: np.ndarray) -> State:
         """The state after `arm` (R,) brought `reward` (R,); `state` itself stays as it was.
