@@ -14,7 +14,7 @@ from optima_lab.data.synthetic.scene import BOX, GREY, Object
 Truth = bool | None
 
 
-class Said(NamedTuple):
+class Sentence(NamedTuple):
     """A sentence about a picture, its answer, and all answers that this very sentence has in other pictures."""
 
     text: str
@@ -31,7 +31,7 @@ class Form:
 
     kind: str
     weight: float
-    about: Callable[..., Iterable[Said]]
+    sentences: Callable[..., Iterable[Sentence]]
 
 
 def a(noun: str) -> str:

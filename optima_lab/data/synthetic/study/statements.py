@@ -7,22 +7,22 @@ Each can be told from one number a picture, added up: the paper's head is linear
 from collections.abc import Iterator
 from itertools import permutations
 
-from optima_lab.data.synthetic.grammar import Form, Said
+from optima_lab.data.synthetic.grammar import Form, Sentence
 from optima_lab.data.synthetic.scene import Scene
 from optima_lab.data.synthetic.study.hypotheses import NUMBERS, something
 from optima_lab.data.synthetic.study.questions import ATTRIBUTES, count, named
 from optima_lab.data.synthetic.study.scenes import COLOURS
 
 
-def _statement(text: str, truth: bool) -> Said:
-    return Said(text, str(truth), ("True", "False"))
+def _statement(text: str, truth: bool) -> Sentence:
+    return Sentence(text, str(truth), ("True", "False"))
 
 
 def _shown(left: Scene, right: Scene, attribute: str) -> list[str]:
     return list(dict.fromkeys(getattr(thing, attribute) for thing in (*left.things, *right.things)))
 
 
-def present_statements(left: Scene, right: Scene) -> Iterator[Said]:
+def present_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
     """A star (or something red) on one side, in both pictures, or in either."""
     for attribute, values in ATTRIBUTES.items():
         for value in values:
@@ -34,7 +34,7 @@ def present_statements(left: Scene, right: Scene) -> Iterator[Said]:
             yield _statement(f"{what} in either picture", any(shown))
 
 
-def total_statements(left: Scene, right: Scene) -> Iterator[Said]:
+def total_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
     """At least three stars in both pictures together."""
     things = (*left.things, *right.things)
     for attribute in ATTRIBUTES:
@@ -45,7 +45,7 @@ def total_statements(left: Scene, right: Scene) -> Iterator[Said]:
                 yield _statement(text, total >= number)
 
 
-def side_statements(left: Scene, right: Scene) -> Iterator[Said]:
+def side_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
     """More stars in one picture than in the other."""
     for attribute in ATTRIBUTES:
         for value in _shown(left, right, attribute):
@@ -55,7 +55,7 @@ def side_statements(left: Scene, right: Scene) -> Iterator[Said]:
             yield _statement(f"more {what} on the right", counts[0] < counts[1])
 
 
-def across_statements(left: Scene, right: Scene) -> Iterator[Said]:
+def across_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
     """More stars in both pictures together than hearts."""
     things = (*left.things, *right.things)
     for attribute in ATTRIBUTES:
@@ -65,7 +65,7 @@ def across_statements(left: Scene, right: Scene) -> Iterator[Said]:
             yield _statement(text, more)
 
 
-def every_statements(left: Scene, right: Scene) -> Iterator[Said]:
+def every_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
     """Every star of both pictures is red, or none is: where there is a star."""
     things = (*left.things, *right.things)
     for shape in _shown(left, right, "shape"):
@@ -76,7 +76,7 @@ def every_statements(left: Scene, right: Scene) -> Iterator[Said]:
                 yield _statement(f"every {shape} is {colour}", colours == {colour})
 
 
-def both_statements(left: Scene, right: Scene) -> Iterator[Said]:
+def both_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
     """A red star in both pictures, or in at least one."""
     looks = [{(thing.colour, thing.shape) for thing in scene.things} for scene in (left, right)]
     for colour, shape in sorted(looks[0] | looks[1]):

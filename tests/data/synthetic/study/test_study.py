@@ -13,7 +13,7 @@ from optima_lab.data.formats import read
 from optima_lab.data.synthetic.grammar import Form, Said
 from optima_lab.data.synthetic.scene import Scene
 from optima_lab.data.synthetic.study.scenes import study_scene
-from optima_lab.data.synthetic.world import Balance, World, said_about
+from optima_lab.data.synthetic.world import Balance, World, described_scenes
 from optima_lab.data.synthetic.write import grammar_of, write_world
 
 WORLD = World(scenes_train=250, scenes_dev=250, scenes_test=10, grammar="study")
@@ -31,7 +31,7 @@ def objects(scene: Scene) -> list[brute_force.Object]:
 @pytest.mark.parametrize("seed", range(40))
 def test_questions_have_the_answers_that_trying_all_objects_gives(seed: int) -> None:
     (scene,) = GRAMMAR.vqa_scene(Random(seed))
-    said = [sentence for form in GRAMMAR.vqa for sentence in form.about(scene)]
+    said = [sentence for form in GRAMMAR.vqa for sentence in form.sentences(scene)]
     assert len(said) > 10
     for sentence in said:
         assert brute_force.answer(sentence.text, objects(scene)) == sentence.answer, (sentence.text, scene)
@@ -45,7 +45,7 @@ def test_hypotheses_are_open_where_what_is_hidden_decides(seed: int) -> None:
     assert len(worlds) > 1
     worlds = worlds if len(worlds) <= 200 else Random(seed).sample(worlds, 200)
     for form in SIMPLER.snli_ve:
-        for sentence in form.about(scene):
+        for sentence in form.sentences(scene):
             truths = {brute_force.holds(sentence.text, world) for world in worlds}
             if sentence.answer != "neutral":
                 assert truths == {sentence.answer == "entailment"}, (sentence.text, scene)
@@ -57,7 +57,7 @@ def test_hypotheses_are_open_where_what_is_hidden_decides(seed: int) -> None:
 def test_statements_hold_where_trying_all_objects_says_so(seed: int) -> None:
     left, right = GRAMMAR.nlvr2_pair(Random(seed))
     for form in SIMPLER.nlvr2:
-        for sentence in form.about(left, right):
+        for sentence in form.sentences(left, right):
             found = brute_force.told(sentence.text, objects(left), objects(right))
             assert sentence.answer == str(found), (sentence.text, left, right)
 
@@ -97,7 +97,7 @@ def true(text: str, seen: list[brute_force.Object]) -> bool:
 
 def sentences(name: str, split: str) -> list[tuple[str, Said]]:
     task = name.split()[-1]
-    return [pair for _, said in said_about(WORLD, task, split, FORMS[name], DRAW[task]) for pair in said]
+    return [pair for _, said in described_scenes(WORLD, task, split, FORMS[name], DRAW[task]) for pair in said]
 
 
 @pytest.mark.parametrize("task", FORMS)
@@ -139,7 +139,9 @@ def test_depth_weighs_questions_of_several_steps_and_above_one_asks_more_kinds()
     def shares(depth: float) -> dict[str, float]:
         world = World(scenes_train=200, grammar="study", depth=depth)
         forms = grammar_of(world).vqa
-        kinds = Counter(k for _, said in said_about(world, "vqa", "train", forms, GRAMMAR.vqa_scene) for k, _ in said)
+        kinds = Counter(
+            k for _, said in described_scenes(world, "vqa", "train", forms, GRAMMAR.vqa_scene) for k, _ in said
+        )
         return {kind: number / kinds.total() for kind, number in kinds.items()}
 
     few, usual, many = shares(0.25), shares(1.0), shares(4.0)
