@@ -48,7 +48,7 @@ def digests(paths: Sequence[Path | str], cache: Path | None = None) -> list[str]
     cached = _load(cache)
     status = {path: _status(path) for path in dict.fromkeys(real)}
     hashes = {path: cached[path][0] if cached.get(path, ("",))[1:] == status[path] else "" for path in status}
-    unknown = [path for path, stat in status.items() if stat and not hashes[path]]
+    unknown = [path for path, state in status.items() if state and not hashes[path]]
     hashes |= zip(unknown, _hashed(unknown), strict=True)
     _keep(cache, {path: (hashes[path], *now) for path in unknown if (now := _settled(path, status[path]))})
     return [hashes[path] for path in real]

@@ -210,21 +210,21 @@ class Matched:
                 yield h_s @ w, h_t, mask
 
 
-def own_losses(functions: Sequence[Callable[[Matched], Any]], seen: Matched) -> tuple[Tensor, ...]:
+def own_losses(functions: Sequence[Callable[[Matched], Any]], matched: Matched) -> tuple[Tensor, ...]:
     """The losses of the user's own. Raises ConfigError where one is no scalar."""
-    found = []
+    losses = []
     for function in functions:
-        value = torch.as_tensor(function(seen), device=seen.student_logits.device)
+        value = torch.as_tensor(function(matched), device=matched.student_logits.device)
         if value.ndim:
             raise ConfigError(f"a loss must be a scalar, {function_name(function)} returned {tuple(value.shape)}")
-        found.append(value.float())
-    return tuple(found)
+        losses.append(value.float())
+    return tuple(losses)
 
 
 def differentiable(features: Features, arm: Arm) -> Features:
     """The teacher's features of an arm as tensors that may be kept for the way back, which inference's may not be."""
     hidden, attention = (
-        {module: [each.clone() for each in seen[module]] for module in arm}
-        for seen in (features.hidden, features.attention)
+        {module: [each.clone() for each in layers[module]] for module in arm}
+        for layers in (features.hidden, features.attention)
     )
     return Features(hidden, attention, features.token_mask, features.pair_mask)

@@ -16,7 +16,7 @@ from optima_lab.data.datasets import TaskData, locate
 from optima_lab.data.synthetic.write import write_world
 from optima_lab.display import name_of
 from optima_lab.distill import parallel
-from optima_lab.distill.checkpoint import Checkpointer, Pupils, kept_students
+from optima_lab.distill.checkpoint import Checkpointer, Pupils, saved_students
 from optima_lab.distill.parallel import device
 from optima_lab.distill.seeds import stream_seed
 from optima_lab.distill.strategies import OWN, Strategy
@@ -156,7 +156,7 @@ def _restore(keeper: Checkpointer, folder: Path, students: Sequence[Student]) ->
 def _drop_finished(folder: Path) -> None:
     """Remove what is kept of students who have all ended: whoever was killed between their ends left it."""
     for path in folder.glob("resume-*.pt"):
-        if all((folder / name / "done.json").exists() for name in kept_students(path)):
+        if all((folder / name / "done.json").exists() for name in saved_students(path)):
             path.unlink(missing_ok=True)
 
 
