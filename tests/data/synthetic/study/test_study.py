@@ -10,7 +10,7 @@ import brute_force
 import pytest
 
 from optima_lab.data.formats import read
-from optima_lab.data.synthetic.grammar import Form, Said
+from optima_lab.data.synthetic.grammar import Form, Sentence
 from optima_lab.data.synthetic.scene import Scene
 from optima_lab.data.synthetic.study.scenes import study_scene
 from optima_lab.data.synthetic.world import Balance, World, described_scenes
@@ -95,7 +95,7 @@ def true(text: str, seen: list[brute_force.Object]) -> bool:
     return True
 
 
-def sentences(name: str, split: str) -> list[tuple[str, Said]]:
+def sentences(name: str, split: str) -> list[tuple[str, Sentence]]:
     task = name.split()[-1]
     return [pair for _, said in described_scenes(WORLD, task, split, FORMS[name], DRAW[task]) for pair in said]
 
@@ -162,9 +162,9 @@ def test_below_one_depth_also_asks_about_one_attribute() -> None:
 def test_a_common_answer_does_not_lead() -> None:
     """In one scene of ten the answer is 'yes'; whoever guesses 'no' gains where 'no' may be two ahead."""
 
-    def sentences(scene: Scene) -> list[Said]:
-        rare = Said("rare?", "no" if scene.look % 10 else "yes", ("yes", "no"))
-        return [rare, Said("other?", str(scene.look % 2), ("0", "1"))]
+    def sentences(scene: Scene) -> list[Sentence]:
+        rare = Sentence("rare?", "no" if scene.look % 10 else "yes", ("yes", "no"))
+        return [rare, Sentence("other?", str(scene.look % 2), ("0", "1"))]
 
     lead = {}
     for catch_up in (False, True):
