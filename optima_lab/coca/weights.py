@@ -168,5 +168,4 @@ def _fold_pixels(state: dict[str, Tensor], source: Release) -> None:
 
 def _state(path: Path, name: str, device: str) -> dict[str, Tensor]:
     """A checkpoint's tensors by name, on `device` ('meta': shapes alone), without a constant of old versions."""
-    state = read_tensors(path, name, device)
-    return {key: value for key, value in state.items() if not key.endswith(".attn_mask")}
+    return {key: value for key, value in read_tensors(path, name, device).items() if not key.endswith(".attn_mask")}

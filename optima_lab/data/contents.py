@@ -35,8 +35,7 @@ def content_fingerprint(folder: Path, cache: Path, ours: Collection[Path] = ()) 
     walk = _Walk({inode for path in ours if (inode := _inode(path))})
     root = walk.enter(str(folder), ())
     files = sorted({path for each in walk.folders.values() for path in each.files.values()})
-    hashes = dict(zip(files, digests(files, cache), strict=True))
-    return walk.digest(root, hashes)[:16]
+    return walk.digest(root, dict(zip(files, digests(files, cache), strict=True)))[:16]
 
 
 def digests(paths: Sequence[Path | str], cache: Path | None = None) -> list[str]:

@@ -110,8 +110,7 @@ class SentencePieceTokenizer:
 
     def decode(self, row: Sequence[int] | np.ndarray) -> str:
         """The text up to the first eos; numbers outside the vocabulary are refused."""
-        pieces = _before(row, self.eos, self.vocab_size, (self.pad, self.bos))
-        return self.model.decode(pieces)
+        return self.model.decode(_before(row, self.eos, self.vocab_size, (self.pad, self.bos)))
 
 
 @dataclass(frozen=True)

@@ -168,8 +168,7 @@ def parse_strategy(strategy: Spec, config: Config, usual: Given | None = None) -
         )
     spec = replace(spec, losses=spec.losses or usual.losses)
     own = override(config, spec.changes).distillation
-    inherited = config.distillation
-    changes = {name: getattr(own, name) for name in OWN if getattr(own, name) != getattr(inherited, name)}
+    changes = {name: getattr(own, name) for name in OWN if getattr(own, name) != getattr(config.distillation, name)}
     unknown = [name for name in spec.changes if name not in OWN]
     if unknown:
         raise ConfigError(f"a strategy's changes must be of {', '.join(OWN)}, got {unknown[0]!r}")

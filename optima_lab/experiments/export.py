@@ -171,8 +171,7 @@ def _of_run(folder: Path) -> LoneStudent:
     place = folder.resolve().parent / "experiment.json"
     summary = check_summary(read_json(place), place)
     config = recorded_config(folder / "run.json", run_info, recorded_config(place, summary))
-    runs = folder.resolve().parents[2]
-    source = locate(config, runs)
+    source = locate(config, folder.resolve().parents[2])
     if source.fingerprint != summary.get("data_fingerprint"):
         raise ConfigError(
             f"data must be what the run saw ({summary.get('data_fingerprint')}), for its classes and tokens; got "

@@ -234,8 +234,7 @@ def _identity(each: RecordFolder, run_info: Mapping[str, Any]) -> variants.Ident
     path = each.folder / "experiment.json"
     whole = read_json(path) if path.is_file() else {}
     summary = whole if isinstance(whole, dict) and isinstance(whole.get("config"), dict) else run_info
-    identity = variants.of_summary(each.task, summary, each.id, each.seed)
-    return replace(identity, seed=each.seed)
+    return replace(variants.of_summary(each.task, summary, each.id, each.seed), seed=each.seed)
 
 
 def of_other_code(folders: Iterable[Path]) -> list[Path]:

@@ -180,8 +180,7 @@ def first_plays(experiments: Sequence[Experiment]) -> dict[str, dict[str, int]]:
 
     A policy that was recorded has its own, the others what their configuration would have given them.
     """
-    runs = read_runs(experiments)
-    own = {row["policy"]: row["parameters"] for row in runs.to_dict("records")}
+    own = {row["policy"]: row["parameters"] for row in read_runs(experiments).to_dict("records")}
     usual = experiments[0].config.distillation.initial_plays if experiments else 0
     forced = [name for name, kind in POLICIES.items() if "initial_plays" in {f.name for f in fields(kind)}]
     return {name: {"initial_plays": int(own.get(name, {}).get("initial_plays", usual))} for name in forced}

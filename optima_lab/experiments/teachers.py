@@ -109,8 +109,7 @@ class TeacherCache:
         """What no model at all reaches, and a student-sized one that sees no picture (captions: one person)."""
         stage = narrow(self.config, TrainingStage)
         name = f"{stage.task}-baselines-{self._id(stage)}"
-        folder = self._once(name, "baselines", lambda keeper: (None, self._baselines(stage, keeper)))
-        return _facts(folder)
+        return _facts(self._once(name, "baselines", lambda keeper: (None, self._baselines(stage, keeper))))
 
     def _judge(self, model: TaskModel, data: TaskData) -> dict[str, Any]:
         result: dict[str, Any] = {}

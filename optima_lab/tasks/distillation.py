@@ -115,8 +115,7 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
     ) -> tuple[CoCaFeatures, Tensor]:
         """One walk; `keep` is the task layer's dropout."""
         collect = {module: self.student_layers[module] for module in arm}
-        pictures = batch.patches(model.patch_size)
-        features = self.walk(model.coca, pictures, batch.tokens, collect=collect, spec=spec)
+        features = self.walk(model.coca, batch.patches(model.patch_size), batch.tokens, collect=collect, spec=spec)
         return features, logits(model, features, keep)
 
     def training_loss(self, prediction: Tensor, batch: DeviceBatch) -> Tensor:

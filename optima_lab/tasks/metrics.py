@@ -154,19 +154,13 @@ def row_scores(data: TaskData, split: Split, rows: np.ndarray, chosen: Sequence[
     return np.array([vqa_accuracy(data.classes[c], answers) for c, answers in zip(chosen, references, strict=True)])
 
 
-def caption_score(model: TaskModel, data: TaskData, split: Split, rows: np.ndarray, batch_size: int) -> float:
-    """CIDEr of greedy captions, one for every picture that occurs in `rows`."""
-    return caption_scores(model, data, split, rows, batch_size)["cider"] / 100.0
-
-
 def caption_scores(
     model: TaskModel, data: TaskData, split: Split, rows: np.ndarray, batch_size: int
 ) -> dict[str, float]:
     """'cider', 'bleu4' and 'rouge_l', × 100, of greedy captions, one for every picture that occurs in `rows`."""
     _, first = np.unique(split.views[rows, 0], return_index=True)
     rows = rows[np.sort(first)]
-    captions = write_captions(model, data.tokenizer, split, rows, batch_size)
-    written = [caption_words(caption) for caption in captions]
+    written = [caption_words(caption) for caption in write_captions(model, data.tokenizer, split, rows, batch_size)]
     decoded = [[_as_decoded(text, data.tokenizer) for text in split.references[split.examples[row]]] for row in rows]
     references = [[caption_words(text) for text in texts] for texts in decoded]
     return {name: 100.0 * score(written, references) for name, score in _SCORERS.items()}

@@ -12,7 +12,7 @@ from random import Random
 from zlib import crc32
 
 from optima_lab.data.synthetic.grammar import Form, Sentence
-from optima_lab.data.synthetic.scene import Scene, draw_scene
+from optima_lab.data.synthetic.scene import Scene
 from optima_lab.errors import ConfigError
 
 _LEAD = 2  # how far an answer to a sentence may get ahead of the rarest one
@@ -104,12 +104,6 @@ class Balance:
             if lead < least:
                 best, least = sentence, lead
         return best
-
-
-def sample_scenes(seed: int = 0, count: int = 8, hidden: bool = False) -> tuple[Scene, ...]:
-    """A few scenes to show: two to four things each, one of them partly hidden if wished."""
-    random = Random(f"gallery {seed}")
-    return tuple(draw_scene(random, random.randint(2, 4), int(hidden)) for _ in range(count))
 
 
 def described_scenes(

@@ -91,8 +91,7 @@ def compare_hypotheses(scene: Scene) -> Iterator[Sentence]:
             open_things = one[1] - one[0]  # the same objects may be the other
             difference = one[0] - other[0]
             truth = within(difference - open_things, difference + open_things, 1, 9)
-            text = f"more {named(attribute, first)} than {named(attribute, second)}"
-            yield _hypothesis(text, truth)
+            yield _hypothesis(f"more {named(attribute, first)} than {named(attribute, second)}", truth)
 
 
 def every_hypotheses(scene: Scene) -> Iterator[Sentence]:

@@ -77,8 +77,7 @@ def compare_questions(scene: Scene) -> Iterator[Sentence]:
     for attribute in ATTRIBUTES:
         for first, second in permutations(_present(scene, attribute), 2):
             more = count(scene.things, attribute, first) > count(scene.things, attribute, second)
-            text = f"more {named(attribute, first)} than {named(attribute, second)}?"
-            yield Sentence(text, _yes(more), YES_NO)
+            yield Sentence(f"more {named(attribute, first)} than {named(attribute, second)}?", _yes(more), YES_NO)
 
 
 def most_questions(scene: Scene) -> Iterator[Sentence]:

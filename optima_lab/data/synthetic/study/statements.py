@@ -41,8 +41,7 @@ def total_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
         for value in _shown(left, right, attribute):
             total = count(things, attribute, value)
             for number in (2, 3, 4):
-                text = f"at least {NUMBERS[number]} {named(attribute, value)} in all"
-                yield _statement(text, total >= number)
+                yield _statement(f"at least {NUMBERS[number]} {named(attribute, value)} in all", total >= number)
 
 
 def side_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
@@ -61,8 +60,7 @@ def across_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
     for attribute in ATTRIBUTES:
         for first, second in permutations(_shown(left, right, attribute), 2):
             more = count(things, attribute, first) > count(things, attribute, second)
-            text = f"more {named(attribute, first)} than {named(attribute, second)} in all"
-            yield _statement(text, more)
+            yield _statement(f"more {named(attribute, first)} than {named(attribute, second)} in all", more)
 
 
 def every_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
