@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from optima_lab.bandits.environments import World
-from optima_lab.bandits.policies.base import Policy, State, require
+from optima_lab.bandits.policies.base import Policy, State
+from optima_lab.errors import require
 
 
 @dataclass(frozen=True)

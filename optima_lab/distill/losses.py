@@ -90,7 +90,7 @@ def mean_square(
     What stands elsewhere reaches neither value nor gradient, were it NaN. Raises ValueError where shapes differ.
     """
     require_same_shape(ours, theirs, "student and teacher")
-    ours, theirs = _wide(ours), _wide(theirs)
+    ours, theirs = at_least_fp32(ours), at_least_fp32(theirs)
     if real is None:
         return F.mse_loss(ours, theirs.clone())  # kept for the way back, which inference tensors may not be
     # zero before the difference: a gradient of 0 · NaN would be NaN
@@ -104,7 +104,8 @@ def require_same_shape(ours: Tensor, theirs: Tensor, names: str) -> None:
         raise ValueError(f"{names} must agree in shape, got {tuple(ours.shape)} and {tuple(theirs.shape)}")
 
 
-def _wide(values: Tensor) -> Tensor:
+def at_least_fp32(values: Tensor) -> Tensor:
+    """fp16 and bf16 widened; fp64 stays."""
     return values.float() if values.itemsize < 4 else values
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from optima_lab.distill.capture import Capture, CapturedLayer, Layers, Place, find
 from optima_lab.distill.layers import ModuleShape, matched_layer
+from optima_lab.distill.losses import at_least_fp32
 from optima_lab.distill.trace import Features
 from optima_lab.errors import ConfigError, nearest
 
@@ -144,7 +145,8 @@ class Pair:
         return capture.captured(module)[rows]
 
     def _note(self, features: Features, name: str, layers: Sequence[CapturedLayer]) -> None:
-        features.hidden[name] = [_wide(layer.hidden) for layer in layers]
+        # in the format of the W^i at least; autocast still multiplies in its own
+        features.hidden[name] = [at_least_fp32(layer.hidden) for layer in layers]
         if name in self.attended:
             features.attention[name] = [layer.call.scores() for layer in layers if layer.call is not None]
 
@@ -213,8 +215,3 @@ def _all(masks: Sequence[Tensor]) -> Tensor | None:
     for mask in masks:
         whole = mask if whole is None else whole & mask
     return whole
-
-
-def _wide(hidden: Tensor) -> Tensor:
-    """In the format of the W^i at least; autocast still multiplies in its own."""
-    return hidden.float() if hidden.itemsize < 4 else hidden

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from optima_lab.distill.losses import at_least_fp32
 from optima_lab.errors import ConfigError, nearest
 
 
@@ -42,4 +43,4 @@ class Terms:
                     f"logits must name a part of the output, got {self.logits!r}{nearest(self.logits, names)}"
                 )
             logits = parts[self.logits]
-        return logits.float() if logits.itemsize < 4 else logits
+        return at_least_fp32(logits)

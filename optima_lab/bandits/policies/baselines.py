@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from optima_lab.bandits.policies.base import Policy, Selection, State, best, count_play, counters, flat_index, require
+from optima_lab.bandits.policies.base import Policy, Selection, State, best, count_play, counters, flat_index
+from optima_lab.errors import require
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Five captions of a scene: the same things told in different ways."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 
-from optima_lab.data.synthetic.grammar import a, name
+from optima_lab.data.synthetic.grammar import a, listed, name
 from optima_lab.data.synthetic.scene import Object, Scene
 
 _LONGEST_WORDS = 14
@@ -33,18 +33,14 @@ def _caption(random: Random, scene: Scene) -> str:
         rest = f" and {phrases[2]}" if len(phrases) > 2 else ""
         return f"{opening}{phrases[0]} {_relation(things[0], things[1])} {phrases[1]}{rest}"
     if style < 0.6:
-        return _listed([f"{phrases[0]} {_place(things[0])}", *(a(name(thing)) for thing in things[1:])])
-    return opening + _listed(phrases)
+        return listed([f"{phrases[0]} {_place(things[0])}", *(a(name(thing)) for thing in things[1:])])
+    return opening + listed(phrases)
 
 
 def _phrase(random: Random, thing: Object) -> str:
     if random.random() < 0.5:
         return a(name(thing))
     return f"{a(thing.shape)} in {thing.colour}"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _relation(one: Object, other: Object) -> str:

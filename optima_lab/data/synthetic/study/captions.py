@@ -1,10 +1,10 @@
 """Captions of the study world: what there is, how much of it, and how objects compare."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 
-from optima_lab.data.synthetic.grammar import a, name, only
+from optima_lab.data.synthetic.grammar import a, listed, name, only
 from optima_lab.data.synthetic.scene import Object, Scene
 from optima_lab.data.synthetic.study.hypotheses import NUMBERS
 from optima_lab.data.synthetic.study.questions import OPPOSITE, count, named, one
@@ -26,7 +26,7 @@ def _listed(random: Random, scene: Scene) -> str:
     """Some of the objects, each in words of its own."""
     things = random.sample(scene.things, min(random.choice((2, 2, 3)), len(scene.things)))
     phrases = [a(name(t)) if random.random() < 0.5 else f"{a(t.shape)} in {t.colour}" for t in things]
-    return random.choice(_OPENINGS) + _joined(phrases)
+    return random.choice(_OPENINGS) + listed(phrases)
 
 
 def _counted(random: Random, scene: Scene) -> str:
@@ -36,7 +36,7 @@ def _counted(random: Random, scene: Scene) -> str:
     if len(counts) < 2:
         return ""
     two = random.sample(counts, 2)
-    return _joined([f"{NUMBERS[n]} {named(attribute, v) if n > 1 else one(attribute, v)}" for v, n in two])
+    return listed([f"{NUMBERS[n]} {named(attribute, v) if n > 1 else one(attribute, v)}" for v, n in two])
 
 
 def _compared(random: Random, scene: Scene) -> str:
@@ -80,10 +80,6 @@ def _counts(scene: Scene, attribute: str) -> list[tuple[str, int]]:
 
 def _is(attribute: str, thing: Object) -> str:
     return f"{thing.shape}s" if attribute == "shape" else thing.colour
-
-
-def _joined(parts: Sequence[str]) -> str:
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 _STYLES: tuple[Callable[[Random, Scene], str], ...] = (*[_listed] * 3, *[_counted] * 2, _compared, _shared, _all)

@@ -7,17 +7,12 @@ whose colour is under grey paint, may be anything there, independently of all ot
 from collections.abc import Iterable, Iterator
 from itertools import permutations
 
-from optima_lab.data.synthetic.grammar import Form, Sentence, Truth, a, fits, some
+from optima_lab.data.synthetic.grammar import Form, Sentence, Truth, a, fits, hypothesis, some
 from optima_lab.data.synthetic.scene import Object, Scene
-from optima_lab.data.synthetic.statements import LABEL
 from optima_lab.data.synthetic.study.questions import ATTRIBUTES, OPPOSITE, named, one
 from optima_lab.data.synthetic.study.scenes import COLOURS, SHAPES
 
 NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
-
-
-def _hypothesis(text: str, truth: Truth) -> Sentence:
-    return Sentence(text, LABEL[truth], tuple(LABEL.values()))
 
 
 def bounds(things: Iterable[Object], attribute: str, value: str) -> tuple[int, int]:
@@ -50,7 +45,7 @@ def present_hypotheses(scene: Scene) -> Iterator[Sentence]:
     for attribute, values in ATTRIBUTES.items():
         for value in values:
             truth = some(fits(thing, **{attribute: value}) for thing in scene.things)
-            yield _hypothesis(f"there is {something(attribute, value)}", truth)
+            yield hypothesis(f"there is {something(attribute, value)}", truth)
 
 
 def the_hypotheses(scene: Scene) -> Iterator[Sentence]:
@@ -62,7 +57,7 @@ def the_hypotheses(scene: Scene) -> Iterator[Sentence]:
                 for other in ATTRIBUTES[OPPOSITE[attribute]]:
                     truth = fits(could_be[0], **{OPPOSITE[attribute]: other})
                     words = a(other) if attribute == "colour" else other
-                    yield _hypothesis(f"the {one(attribute, value)} is {words}", truth)
+                    yield hypothesis(f"the {one(attribute, value)} is {words}", truth)
 
 
 def something(attribute: str, value: str) -> str:
@@ -77,9 +72,9 @@ def number_hypotheses(scene: Scene) -> Iterator[Sentence]:
             low, high = bounds(scene.things, attribute, value)
             for number in (2, 3):
                 what = f"{NUMBERS[number]} {named(attribute, value)}"
-                yield _hypothesis(f"at least {what}", within(low, high, number, 9))
-                yield _hypothesis(f"exactly {what}", within(low, high, number, number))
-                yield _hypothesis(f"fewer than {what}", within(low, high, 0, number - 1))
+                yield hypothesis(f"at least {what}", within(low, high, number, 9))
+                yield hypothesis(f"exactly {what}", within(low, high, number, number))
+                yield hypothesis(f"fewer than {what}", within(low, high, 0, number - 1))
 
 
 def compare_hypotheses(scene: Scene) -> Iterator[Sentence]:
@@ -91,7 +86,7 @@ def compare_hypotheses(scene: Scene) -> Iterator[Sentence]:
             open_things = one[1] - one[0]  # the same objects may be the other
             difference = one[0] - other[0]
             truth = within(difference - open_things, difference + open_things, 1, 9)
-            yield _hypothesis(f"more {named(attribute, first)} than {named(attribute, second)}", truth)
+            yield hypothesis(f"more {named(attribute, first)} than {named(attribute, second)}", truth)
 
 
 def every_hypotheses(scene: Scene) -> Iterator[Sentence]:
@@ -102,9 +97,9 @@ def every_hypotheses(scene: Scene) -> Iterator[Sentence]:
         for colour in COLOURS:
             exception = some(both(fits(t, shape), negated(fits(t, "", colour))) for t in scene.things)
             example = some(fits(t, shape, colour) for t in scene.things)
-            yield _hypothesis(f"every {shape} is {colour}", negated(exception))
-            yield _hypothesis(f"some {shape} is not {colour}", exception)
-            yield _hypothesis(f"no {shape} is {colour}", negated(example))
+            yield hypothesis(f"every {shape} is {colour}", negated(exception))
+            yield hypothesis(f"some {shape} is not {colour}", exception)
+            yield hypothesis(f"no {shape} is {colour}", negated(example))
 
 
 def pair_hypotheses(scene: Scene) -> Iterator[Sentence]:
@@ -112,7 +107,7 @@ def pair_hypotheses(scene: Scene) -> Iterator[Sentence]:
     for shape in SHAPES:
         for colour in COLOURS:
             truth = some(fits(thing, shape, colour) for thing in scene.things)
-            yield _hypothesis(f"there is {a(colour)} {shape}", truth)
+            yield hypothesis(f"there is {a(colour)} {shape}", truth)
 
 
 def hypotheses(depth: float) -> tuple[Form, ...]:
