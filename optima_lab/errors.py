@@ -48,6 +48,12 @@ class NotebookError(OptimaError):
     """A notebook could not be executed to its end."""
 
 
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigError(message) unless `condition`: parameters are checked at construction."""
+    if not condition:
+        raise ConfigError(message)
+
+
 def one_line(text: str, most: int = 2000) -> str:
     """The text as one printable line of at most `most` characters: line breaks and terminal codes are written out."""
     if not text.isprintable():

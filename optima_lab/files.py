@@ -46,11 +46,11 @@ def is_part(path: Path) -> bool:
 
 def maker_lives(path: Path) -> bool | None:
     """Whether the process that began a part is still there; None for another machine's, of which nothing is known."""
-    found = re.search(rf"\.{re.escape(_machine())}-(\d+)-[0-9a-f]{{8}}\.part$", path.name)
-    if not found:
+    match = re.search(rf"\.{re.escape(_machine())}-(\d+)-[0-9a-f]{{8}}\.part$", path.name)
+    if not match:
         return None
     try:
-        os.kill(int(found[1]), 0)
+        os.kill(int(match[1]), 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # another user's
@@ -175,8 +175,8 @@ LOCK = ".lock"  # flock: ends with its process, however that ends; removing the 
 
 
 @contextmanager
-def locked(folder: Path, about: str, name: str = LOCK) -> Iterator[None]:
-    """Be the only process inside; where another one is, say in one line that `about` is waited for, and wait.
+def locked(folder: Path, label: str, name: str = LOCK) -> Iterator[None]:
+    """Be the only process inside; where another one is, say in one line that `label` is waited for, and wait.
 
     What was missing before may be there afterwards: look again. Raises RecordError where the folder cannot be written.
     """
@@ -188,7 +188,7 @@ def locked(folder: Path, about: str, name: str = LOCK) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"{about}: another process is writing it; waiting until it has ended", file=sys.stderr, flush=True)
+            print(f"{label}: another process is writing it; waiting until it has ended", file=sys.stderr, flush=True)
             lock.acquire(poll_interval=0.2)
     except OSError as error:
         raise RecordError(f"{folder} must be writable, to be locked: {error.strerror or error}") from None

@@ -72,8 +72,8 @@ class Arms:
         Raises ConfigError for a module that is not of these.
         """
         for module in sorted(arm - set(self.modules)):
-            known = ", ".join(self.modules)
-            raise ConfigError(f"an arm's modules must be of {known}, got {module!r}{nearest(module, self.modules)}")
+            names = ", ".join(self.modules)
+            raise ConfigError(f"an arm's modules must be of {names}, got {module!r}{nearest(module, self.modules)}")
         return "+".join(short for module, short in zip(self.modules, self.shorts, strict=True) if module in arm)
 
     def parse(self, text: str) -> Arm:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from optima_lab.bandits.arms import masks_of
-from optima_lab.bandits.policies.base import require, require_positive
-from optima_lab.errors import ConfigError, nearest
+from optima_lab.bandits.policies.base import require_positive
+from optima_lab.errors import ConfigError, nearest, require
 
 Blocks = Callable[[int, int, np.random.Generator, int], Iterator[np.ndarray]]
 

@@ -55,9 +55,9 @@ def departures(mean: np.ndarray, plays: np.ndarray, arm: np.ndarray) -> list[tup
     mean, plays (T, K): before every round; an arm without plays is not known.  arm (T,): an arm that is new departs
     from nothing.
     """
-    known = np.where(plays > 0, mean, -np.inf)
-    mine, best = known[np.arange(len(arm)), arm], known.argmax(axis=1)
-    away = np.flatnonzero((mine > -np.inf) & (mine < known.max(axis=1)))
+    played_mean = np.where(plays > 0, mean, -np.inf)
+    mine, best = played_mean[np.arange(len(arm)), arm], played_mean.argmax(axis=1)
+    away = np.flatnonzero((mine > -np.inf) & (mine < played_mean.max(axis=1)))
     return [(int(t), int(best[t])) for t in away]
 
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from optima_lab.bandits.arms import KEYS
 from optima_lab.bandits.environments import Clipped, World, from_table
-from optima_lab.bandits.policies.base import require
-from optima_lab.errors import ConfigError
+from optima_lab.errors import ConfigError, require
 
 
 def recorded_world(rewards: np.ndarray, smooth_rounds: int = 15, rested: bool = False, title: str = "replay") -> World:

@@ -10,9 +10,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from optima_lab.bandits.policies.base import require, require_fraction
+from optima_lab.bandits.policies.base import require_fraction
 from optima_lab.bandits.simulate import History, Outcome, Simulation
-from optima_lab.errors import ConfigError, nearest
+from optima_lab.errors import ConfigError, nearest, require
 
 
 def dynamic_regret(simulation: Simulation, policy: str) -> np.ndarray:

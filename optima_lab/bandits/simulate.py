@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from optima_lab.bandits.environments import World
-from optima_lab.bandits.policies.base import Policy, State, require
+from optima_lab.bandits.policies.base import Policy, State
+from optima_lab.errors import require
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ def simulate(
         truth.add(first, best=expected.max(axis=2), fixed=expected)
         for player in players.values():
             player.play(first, means, expected, chance)
-    best = best_rested(world, horizon)[marks - 1] if world.rested else truth.kept["best"]
+    best = best_rested(world, horizon)[marks - 1] if world.rested else truth.cumulative["best"]
     outcomes = {name: player.outcome() for name, player in players.items()}
-    return Simulation(world, marks, best, truth.kept["fixed"], outcomes)
+    return Simulation(world, marks, best, truth.cumulative["fixed"], outcomes)
 
 
 def block_rounds(replications: int, arms: int) -> int:
@@ -124,7 +125,7 @@ class Recorder:
     def __init__(self, points: np.ndarray) -> None:
         self.points = points
         self.total: dict[str, np.ndarray] = {}
-        self.kept: dict[str, np.ndarray] = {}
+        self.cumulative: dict[str, np.ndarray] = {}
 
     def add(self, first: int, **values: np.ndarray) -> None:
         """Rounds first … first + n − 1, each value (n, …)."""
@@ -132,9 +133,9 @@ class Recorder:
             sums = np.concatenate([self.total.get(name, np.zeros_like(value[:1], np.float64)), value]).cumsum(axis=0)
             self.total[name] = sums[-1:]
             inside = (self.points > first) & (self.points <= first + len(value))
-            if name not in self.kept:
-                self.kept[name] = np.zeros((len(self.points), *value.shape[1:]))
-            self.kept[name][inside] = sums[self.points[inside] - first]
+            if name not in self.cumulative:
+                self.cumulative[name] = np.zeros((len(self.points), *value.shape[1:]))
+            self.cumulative[name][inside] = sums[self.points[inside] - first]
 
 
 class PolicyRunner:
@@ -201,9 +202,9 @@ class PolicyRunner:
 
     def outcome(self) -> Outcome:
         """The books, closed."""
-        kept = self.sums.kept
+        sums = self.sums.cumulative
         trace = self.trace if len(self.trace.arm) else None
-        return Outcome(kept["earned"], kept["hits"], self.plays.cumsum(axis=0, dtype=np.int32), self.state, trace)
+        return Outcome(sums["earned"], sums["hits"], self.plays.cumsum(axis=0, dtype=np.int32), self.state, trace)
 
 
 class Rested:

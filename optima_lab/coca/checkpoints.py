@@ -51,13 +51,13 @@ def find(text: str, name: str) -> Checkpoint:
 
 
 def _in_folder(folder: Path, name: str) -> Path:
-    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+    checkpoints = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
     usual = [folder / (stem + suffix) for stem in _USUAL for suffix in SUFFIXES]
-    chosen = [path for path in usual if path in found] or found
+    chosen = [path for path in usual if path in checkpoints] or checkpoints
     if not chosen:
         raise ConfigError(f"{name} must be a folder with a checkpoint ({', '.join(SUFFIXES)}); {folder} has none")
-    if len(found) > 1 and chosen is found:
-        names = ", ".join(path.name for path in found)
+    if len(checkpoints) > 1 and chosen is checkpoints:
+        names = ", ".join(path.name for path in checkpoints)
         raise ConfigError(f"{name} must name one of the checkpoints of {folder}; it holds {names}")
     return chosen[0]
 
@@ -103,17 +103,17 @@ def parse_tag(text: str, name: str) -> tuple[str, str]:
     """
     from open_clip import list_pretrained
 
-    known = [f"{TAG}{model}/{tag}" for model, tag in list_pretrained() if model.startswith("coca")]
-    if text not in known:
-        raise ConfigError(f"{name} must be one of open_clip's CoCa weights; got {text!r}{nearest(text, known)}")
+    tags = [f"{TAG}{model}/{tag}" for model, tag in list_pretrained() if model.startswith("coca")]
+    if text not in tags:
+        raise ConfigError(f"{name} must be one of open_clip's CoCa weights; got {text!r}{nearest(text, tags)}")
     model, tag = text.removeprefix(TAG).split("/")
     return model, tag
 
 
 def fingerprint(pretraining: Pretraining) -> dict[str, str]:
     """What identifies the released weights of a configuration, by parameter: their content, wherever they lie."""
-    given = {"teacher_weights": pretraining.teacher_weights, "base_weights": pretraining.base_weights}
-    return {name: text if text.startswith(TAG) else _content(find(text, name)) for name, text in given.items() if text}
+    texts = {"teacher_weights": pretraining.teacher_weights, "base_weights": pretraining.base_weights}
+    return {name: text if text.startswith(TAG) else _content(find(text, name)) for name, text in texts.items() if text}
 
 
 def _content(checkpoint: Checkpoint) -> str:

@@ -107,8 +107,8 @@ def _block(
 ) -> tuple[Tensor, Tensor | None]:
     """A pre-norm residual block: x + attention(x), then + MLP; the paper's decoder has none at its self-attention."""
     context = None if context is None else block.ln_1_kv(context)
-    out, seen = attend(block.attn, block.ln_1(x), context, mask, wanted)
-    return residual(block, x, out), seen
+    out, attention = attend(block.attn, block.ln_1(x), context, mask, wanted)
+    return residual(block, x, out), attention
 
 
 def residual(block: Any, x: Tensor, attended: Tensor) -> Tensor:
@@ -130,15 +130,15 @@ def _tower(
     tower: Any, x: Tensor, mask: Tensor | None, module: str, trace: CoCaFeatures, layers: Layers, wanted: str
 ) -> Tensor:
     for layer, block in enumerate(tower.resblocks, 1):
-        x, seen = _through(tower, block, x, mask, wanted if layer in layers else "")
-        _note(trace, module, x, seen)
+        x, attention = _through(tower, block, x, mask, wanted if layer in layers else "")
+        _note(trace, module, x, attention)
     return x
 
 
-def _note(trace: CoCaFeatures, module: str, hidden: Tensor, seen: Tensor | None) -> None:
-    if seen is not None:
+def _note(trace: CoCaFeatures, module: str, hidden: Tensor, attention: Tensor | None) -> None:
+    if attention is not None:
         trace.hidden.setdefault(module, []).append(hidden)
-        trace.attention.setdefault(module, []).append(seen)
+        trace.attention.setdefault(module, []).append(attention)
 
 
 def _walk_image(coca: CoCa, images: Tensor, trace: CoCaFeatures, layers: Layers, spec: AttentionSpec) -> None:
@@ -199,8 +199,8 @@ def mask_counts(coca: CoCa, tokens: Tensor, pictures: int, spec: AttentionSpec) 
     """(tokens, pairs) that the means over a batch run over, for the modules that read text; known without a walk."""
     _, words, pairs = _text_masks(coca, tokens)
     cross = 1 if spec.decoder_attention == "cross" else 0  # any number: it is the same for every query
-    _, read, seen = _decoder_masks(coca, tokens, pictures, cross)
-    return {"text": (words.sum(), pairs.sum()), "decoder": (read.sum(), seen.sum())}
+    _, decoder_words, decoder_pairs = _decoder_masks(coca, tokens, pictures, cross)
+    return {"text": (words.sum(), pairs.sum()), "decoder": (decoder_words.sum(), decoder_pairs.sum())}
 
 
 def walk_decoder(

@@ -22,7 +22,7 @@ class Continuation:
         decoder: Any = coca.text_decoder
         self.coca = coca
         self.past: dict[int, tuple[Tensor, Tensor]] = {}
-        self.seen = [_keys_values(b.attn, b.ln_1_kv(image_tokens)) for b in decoder.cross_attn]
+        self.image_kv = [_keys_values(b.attn, b.ln_1_kv(image_tokens)) for b in decoder.cross_attn]
 
     def next_logits(self, token: Int[Tensor, " batch"], position: int) -> Float[Tensor, "batch vocabulary"]:
         """Logits of the token after `token`, which stands at `position` (from 0)."""
@@ -31,18 +31,18 @@ class Continuation:
         x = (text.token_embedding(token) + text.positional_embedding[position])[:, None]
         for block in text.transformer.resblocks:
             x = self._extend(block, x)
-        for block, cross, seen in zip(decoder.resblocks, decoder.cross_attn, self.seen, strict=True):
+        for block, cross, kv in zip(decoder.resblocks, decoder.cross_attn, self.image_kv, strict=True):
             x = self._extend(block, x)
-            x = residual(cross, x, _attend_to(cross.attn, cross.ln_1(x), *seen))
+            x = residual(cross, x, _attend_to(cross.attn, cross.ln_1(x), *kv))
         return decoder.ln_final(x)[:, 0] @ decoder.text_projection
 
     def _extend(self, block: Any, x: Tensor) -> Tensor:
         queries = block.ln_1(x)
         new = _keys_values(block.attn, queries)
         old = self.past.get(id(block))
-        kept = new if old is None else (torch.cat([old[0], new[0]], 2), torch.cat([old[1], new[1]], 2))
-        self.past[id(block)] = kept
-        return residual(block, x, _attend_to(block.attn, queries, *kept))
+        kv = new if old is None else (torch.cat([old[0], new[0]], 2), torch.cat([old[1], new[1]], 2))
+        self.past[id(block)] = kv
+        return residual(block, x, _attend_to(block.attn, queries, *kv))
 
 
 def _keys_values(attn: nn.MultiheadAttention, context: Tensor) -> tuple[Tensor, Tensor]:

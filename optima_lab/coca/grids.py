@@ -24,10 +24,10 @@ def resampling(teacher_grid: int, student_grid: int) -> Float[Tensor, "student t
     patches = teacher_grid**2
     one_each = torch.eye(patches).view(patches, 1, teacher_grid, teacher_grid)
     smaller = student_grid < teacher_grid
-    seen = F.interpolate(one_each, (student_grid, student_grid), mode="bilinear", antialias=smaller)
+    weights = F.interpolate(one_each, (student_grid, student_grid), mode="bilinear", antialias=smaller)
     matrix = torch.zeros(student_grid**2 + 1, patches + 1)
     matrix[0, 0] = 1.0
-    matrix[1:, 1:] = seen.flatten(1).T
+    matrix[1:, 1:] = weights.flatten(1).T
     return matrix
 
 
@@ -65,9 +65,9 @@ def require_same_tokens(student: CoCaConfig, teacher: CoCaConfig, config: Config
         raise ConfigError(
             f"student and teacher must have the same text_tokens, got {student.text_tokens} and {teacher.text_tokens}"
         )
-    seen = [s.image_queries or (s.image_size // s.patch_size) ** 2 for s in (student, teacher)]
-    if config.distillation.decoder_attention == "cross" and seen[0] != seen[1]:
+    counts = [s.image_queries or (s.image_size // s.patch_size) ** 2 for s in (student, teacher)]
+    if config.distillation.decoder_attention == "cross" and counts[0] != counts[1]:
         raise ConfigError(
             "with decoder_attention='cross' the decoders of student and teacher must see the same number of picture "
-            f"tokens, got {seen[0]} and {seen[1]}; choose image_queries={seen[1]} or decoder_attention='self'"
+            f"tokens, got {counts[0]} and {counts[1]}; choose image_queries={counts[1]} or decoder_attention='self'"
         )

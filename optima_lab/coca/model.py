@@ -83,18 +83,18 @@ def _released_config(stage: PretrainingStage, weights: str, name: str, vocabular
     source = release(weights, name)
     image, text, decoder = (source.part(part) for part in ("vision_cfg", "text_cfg", "multimodal_cfg"))
     queries = image.get("attn_pooler_queries", 256) if image.get("attentional_pool") else 0
-    found = {
+    sizes = {
         "patch_size": image["patch_size"],
         "context_length": text["context_length"],
         "vocabulary": text["vocab_size"],
     }
-    _require_fit(stage.data, name, vocabulary, found)
+    _require_fit(stage.data, name, vocabulary, sizes)
     return CoCaConfig(
         (image["layers"], text["layers"], decoder["layers"]),
         decoder["width"],
         decoder["width"] // decoder["heads"],
         stage.data.image_size,
-        found["patch_size"],
+        sizes["patch_size"],
         stage.data.text_tokens,
         vocabulary,
         "open_clip",
@@ -103,8 +103,8 @@ def _released_config(stage: PretrainingStage, weights: str, name: str, vocabular
     )
 
 
-def _require_fit(data: Data, name: str, vocabulary: int, found: Mapping[str, int]) -> None:
-    patch, length, rows = found["patch_size"], found["context_length"], found["vocabulary"]
+def _require_fit(data: Data, name: str, vocabulary: int, sizes: Mapping[str, int]) -> None:
+    patch, length, rows = sizes["patch_size"], sizes["context_length"], sizes["vocabulary"]
     if data.image_size % patch:
         raise ConfigError(f"image_size must be a multiple of the patch size of {name}, {patch}; got {data.image_size}")
     if data.text_tokens > length:
@@ -146,9 +146,9 @@ def _towers(size: CoCaConfig) -> dict[str, Any]:
     """open_clip's configuration of its three towers."""
     image, text, decoder = size.layers
     if size.architecture:
-        given = towers(size.architecture, image_size=size.image_size, layers=image)
+        config = towers(size.architecture, image_size=size.image_size, layers=image)
         deep = {"text_cfg": text, "multimodal_cfg": decoder}
-        return {**given, **{part: {**given[part], "layers": depth} for part, depth in deep.items()}}
+        return {**config, **{part: {**config[part], "layers": depth} for part, depth in deep.items()}}
     heads = size.width // size.head_width
     words = {"context_length": size.text_tokens, "vocab_size": size.vocabulary, "width": size.width, "heads": heads}
     pool = {"attentional_pool": "cascade", "attn_pooler_queries": size.image_queries, "attn_pooler_heads": heads}
@@ -231,7 +231,7 @@ def parameter_counts(coca: CoCa) -> dict[str, int]:
     parts: dict[str, list[Any]] = {module: [blocks(coca, module)] for module in ("image", "text", "decoder")}
     parts["decoder"].append(coca.text_decoder.cross_attn)
     parts["poolers"] = [part for part in coca.visual.modules() if isinstance(part, AttentionalPooler)]
-    return {name: sum(p.numel() for part in found for p in part.parameters()) for name, found in parts.items()}
+    return {name: sum(p.numel() for part in group for p in part.parameters()) for name, group in parts.items()}
 
 
 def for_task(coca: CoCa, size: CoCaConfig, pictures: int, classes: int, seed: int) -> TaskModel:

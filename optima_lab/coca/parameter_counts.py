@@ -78,11 +78,11 @@ def counted(shape: CoCaConfig) -> Counts:
     with torch.device("meta"):
         coca = build(shape, 0)
         head = Head(shape.width, shape.width // shape.head_width, 1, CLASSES)
-    found = parameter_counts(coca)
+    counts = parameter_counts(coca)
     pooler = sum(p.numel() for p in head.pooler.parameters())
     built = sum(p.numel() for module in (coca, head) for p in module.parameters())
     # The paper is silent about which: Table 1 has room for exactly one pooler more than our model has.
-    return Counts(**{**found, "poolers": found["poolers"] + 2 * pooler}, width=shape.width, built=built)
+    return Counts(**{**counts, "poolers": counts["poolers"] + 2 * pooler}, width=shape.width, built=built)
 
 
 def formula(shape: CoCaConfig) -> Counts:
@@ -105,10 +105,10 @@ def table() -> str:
 
 def _row(name: str) -> str:
     shape, reported = paper_size(name), TABLE_1[name]
-    found = counted(shape)
-    parts = (found.image, found.text, found.decoder, found.poolers, found.backbone, formula(shape).backbone)
+    counts = counted(shape)
+    parts = (counts.image, counts.text, counts.decoder, counts.poolers, counts.backbone, formula(shape).backbone)
     total = "–" if reported.total is None else f"{reported.total:.0f}"
-    totals = (f"{reported.backbone}", _millions(found.total), total, _millions(found.built))
+    totals = (f"{reported.backbone}", _millions(counts.total), total, _millions(counts.built))
     return _line(name, reported.layers, str(reported.width), *map(_millions, parts), *totals)
 
 

@@ -54,9 +54,9 @@ def read_tensors(path: Path, name: str, device: str) -> dict[str, Tensor]:
     Raises ConfigError naming the parameter `name`, the file, and what it is if not a checkpoint.
     """
     where = f"{name}: {path}"
-    known = what_it_is(path)
-    if known:
-        raise ConfigError(f"{where} must be a checkpoint, got {known}")
+    kind = what_it_is(path)
+    if kind:
+        raise ConfigError(f"{where} must be a checkpoint, got {kind}")
     try:
         content = _safetensors(path, device) if _is_safetensors(path) else _pickled(path, device)
     except UnpicklingError as error:
@@ -180,9 +180,9 @@ def _number(dtype: np.dtype, content: bytes | str = b"") -> np.generic:
 def _reason(error: UnpicklingError) -> str:
     """What torch refuses, without its advice to programmers."""
     text = " ".join(str(error).split("WeightsUnpickler error:")[-1].split())
-    found = re.search(r"(?:GLOBAL |got <class ')([\w.]+)", text)
-    if found:
-        return f"it holds {found[1]}, which is no tensor; a file of the model's state_dict alone can be read"
+    match = re.search(r"(?:GLOBAL |got <class ')([\w.]+)", text)
+    if match:
+        return f"it holds {match[1]}, which is no tensor; a file of the model's state_dict alone can be read"
     if "Unsupported operand" in text:
         return "it is a pickle that torch did not write"
     return one_line(re.split(r"\. |Please |Check the doc", text)[0].strip(), 160) or "it is no file of tensors"

@@ -64,9 +64,9 @@ def _release(checkpoint: Checkpoint, name: str, stamps: tuple) -> Release:
         reasons[model] = _differs(architecture, shapes)
         if not reasons[model]:
             return Release(checkpoint.weights, architecture)
-    said = "; ".join(f"{model}: {reason}" for model, reason in reasons.items())
+    why = "; ".join(f"{model}: {reason}" for model, reason in reasons.items())
     where = f"{name}: {checkpoint.weights}"
-    raise ConfigError(f"{where} must fit one of open_clip's CoCa models, or have {CONFIG_NAME} beside it; {said}")
+    raise ConfigError(f"{where} must fit one of open_clip's CoCa models, or have {CONFIG_NAME} beside it; {why}")
 
 
 def _configured(checkpoint: Checkpoint, shapes: Shapes, name: str) -> Release:
@@ -90,11 +90,11 @@ def towers(architecture: str, **vision: Any) -> dict[str, Any]:
 
     Raises ConfigError for a configuration of another kind of model.
     """
-    known = {"embed_dim", "vision_cfg", "text_cfg", "multimodal_cfg", "quick_gelu", "init_logit_bias"}
-    given = {key: value for key, value in json.loads(architecture).items() if key != "custom_text"}
-    if not {"embed_dim", "vision_cfg", "text_cfg", "multimodal_cfg"} <= set(given) <= known:
-        raise ConfigError(f"a CoCa's configuration must have {', '.join(sorted(known))}; got {', '.join(given)}")
-    return {**given, "vision_cfg": {**given["vision_cfg"], **vision}}
+    valid = {"embed_dim", "vision_cfg", "text_cfg", "multimodal_cfg", "quick_gelu", "init_logit_bias"}
+    config = {key: value for key, value in json.loads(architecture).items() if key != "custom_text"}
+    if not {"embed_dim", "vision_cfg", "text_cfg", "multimodal_cfg"} <= set(config) <= valid:
+        raise ConfigError(f"a CoCa's configuration must have {', '.join(sorted(valid))}; got {', '.join(config)}")
+    return {**config, "vision_cfg": {**config["vision_cfg"], **vision}}
 
 
 def _differs(architecture: str, shapes: Shapes) -> str:
@@ -129,24 +129,24 @@ def _unwalkable(coca: CoCa) -> str:
     return next((reason for reason, holds in rules.items() if not holds), "")
 
 
-def _unlike(found: Shapes, wanted: Shapes) -> str:
-    missing, unknown = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
-    other = [key for key in wanted if key in found and found[key] != wanted[key]]
+def _unlike(shapes: Shapes, wanted: Shapes) -> str:
+    missing, unknown = sorted(set(wanted) - set(shapes)), sorted(set(shapes) - set(wanted))
+    other = [key for key in wanted if key in shapes and shapes[key] != wanted[key]]
     parts = [
         f"{len(keys)} {what}, first {keys[0]}"
         for what, keys in (("tensors are missing", missing), ("are unknown", unknown))
         if keys
     ]
     if other:
-        parts.append(f"{len(other)} of another shape, first {other[0]} {found[other[0]]} for {wanted[other[0]]}")
+        parts.append(f"{len(other)} of another shape, first {other[0]} {shapes[other[0]]} for {wanted[other[0]]}")
     return "; ".join(parts)
 
 
 def fill(coca: CoCa, source: Release, name: str) -> CoCa:
     """`coca` with the released weights: positions resampled to its grid (bicubic), as open_clip does; pixels folded."""
     state = {key: tensor.float() for key, tensor in _state(source.weights, name, "cpu").items()}
-    if found := first_not_finite(state):
-        raise ConfigError(f"{name}: {source.weights} must hold finite numbers; {found}")
+    if problem := first_not_finite(state):
+        raise ConfigError(f"{name}: {source.weights} must hold finite numbers; {problem}")
     state["logit_scale"] = state["logit_scale"].reshape(coca.logit_scale.shape)
     resize_pos_embed(state, coca)
     _fold_pixels(state, source)
@@ -168,5 +168,4 @@ def _fold_pixels(state: dict[str, Tensor], source: Release) -> None:
 
 def _state(path: Path, name: str, device: str) -> dict[str, Tensor]:
     """A checkpoint's tensors by name, on `device` ('meta': shapes alone), without a constant of old versions."""
-    state = read_tensors(path, name, device)
-    return {key: value for key, value in state.items() if not key.endswith(".attn_mask")}
+    return {key: value for key, value in read_tensors(path, name, device).items() if not key.endswith(".attn_mask")}

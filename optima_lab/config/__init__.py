@@ -20,7 +20,7 @@ from optima_lab.config.fields import (
     one_of,
     parameter,
 )
-from optima_lab.errors import ConfigError
+from optima_lab.errors import ConfigError, require
 
 
 @dataclass(frozen=True)
@@ -252,23 +252,19 @@ def _dividing(steps: int, p: int) -> str:
 
 
 def _check_together(config: Config) -> None:
-    def must(holds: bool, text: str) -> None:
-        if not holds:
-            raise ConfigError(text)
-
     model, before, training, distillation = config.model, config.pretraining, config.training, config.distillation
     pixels, patch, steps, batch = config.data.image_size, model.patch_size, training.steps, training.batch_size
     p, pieces = distillation.round_steps, distillation.accumulate
-    must(pixels % patch == 0, _multiple("image_size", pixels, "patch_size", patch))
+    require(pixels % patch == 0, _multiple("image_size", pixels, "patch_size", patch))
     if steps % p:  # not by `must`, which would look for values that fit every time
         raise ConfigError(_multiple("steps", steps, "round_steps", p) + _dividing(steps, p))
     noise = distillation.noise_module
-    must(noise == "none" or pieces == 1, f"accumulate must be 1 with noise_module={noise!r}, got {pieces}")
+    require(noise == "none" or pieces == 1, f"accumulate must be 1 with noise_module={noise!r}, got {pieces}")
     for name, on in (("compiled", distillation.compiled), ("grad_checkpointing", model.grad_checkpointing)):
-        must(not (on and distillation.stacked), f"stacked must be false where {name} is true, got both true")
-    must(pieces <= batch, f"accumulate must not exceed batch_size={batch}, got {pieces}")
+        require(not (on and distillation.stacked), f"stacked must be false where {name} is true, got both true")
+    require(pieces <= batch, f"accumulate must not exceed batch_size={batch}, got {pieces}")
     for name, width in (("teacher_width", before.teacher_width), ("student_width", before.student_width)):
-        must(width % model.head_width == 0, _multiple(name, width, "head_width", model.head_width))
+        require(width % model.head_width == 0, _multiple(name, width, "head_width", model.head_width))
     assistant = ("assistant_layers", distillation.assistant_layers)
     student = ("student_layers", training.student_layers)
     first = assistant if distillation.assistant_layers else student  # the first to be distilled
@@ -278,4 +274,4 @@ def _check_together(config: Config) -> None:
     limits += [(first, ("teacher_layers", before.teacher_layers))] * (not before.teacher_weights)
     for (small, few), (large, many) in limits:
         fits = all(a <= b for a, b in zip(layers(few), layers(many), strict=True))
-        must(fits, f"{small} must not exceed {large}={many}, got {few}")
+        require(fits, f"{small} must not exceed {large}={many}, got {few}")

@@ -40,9 +40,9 @@ LAYERS = {"check": _are_layers, "must": "layers of image/text/decoder such as 4/
 MAYBE_LAYERS = {"check": lambda text: not text or _are_layers(text), "must": f"empty or {LAYERS['must']}"}
 
 
-def parameter(default: Any, rule: dict[str, Any], about: str) -> Any:
+def parameter(default: Any, rule: dict[str, Any], description: str) -> Any:
     """A dataclass field with its range and what it is, in one line."""
-    return field(default=default, metadata={**rule, "about": about})
+    return field(default=default, metadata={**rule, "about": description})
 
 
 def layers(text: str) -> tuple[int, int, int]:

@@ -84,11 +84,11 @@ def non_default(stage: Any) -> dict[str, Value]:
     A parameter added later leaves the names of older things alone; whoever changes a default raises RECORD_VERSION.
     Left out is what changes no record.
     """
-    found: dict[str, Value] = {}
+    changed: dict[str, Value] = {}
     for f in fields(stage):
         value = getattr(stage, f.name)
         if "about" not in f.metadata:
-            found |= non_default(value)
+            changed |= non_default(value)
         elif not f.metadata.get("same") and value != f.default:
-            found[flat_name(f)] = value
-    return found
+            changed[flat_name(f)] = value
+    return changed

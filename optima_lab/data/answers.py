@@ -65,8 +65,8 @@ def answer_vocabulary(examples: Iterable[Example], at_least: int = 1) -> tuple[s
     counts: Counter[str] = Counter()
     for example in examples:
         counts.update([top_answer(example)])
-    kept = [(answer, count) for answer, count in counts.items() if count >= at_least and answer]
-    return tuple(answer for answer, _ in sorted(kept, key=lambda pair: (-pair[1], pair[0])))
+    frequent = [(answer, count) for answer, count in counts.items() if count >= at_least and answer]
+    return tuple(answer for answer, _ in sorted(frequent, key=lambda pair: (-pair[1], pair[0])))
 
 
 def top_answer(example: Example) -> str:

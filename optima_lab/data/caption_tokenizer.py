@@ -56,7 +56,7 @@ def tokenize_caption(text: str) -> tuple[str, ...]:
     not. Marks stay with their letters, so that a word of Devanagari is one word.
     """
     folded = _NOT.sub(" n't ", _SPLIT.sub(_in_two, _apart(fold(text))))
-    return tuple(_BRACKETS.get(found[0], found[0]) for found in _TOKEN.finditer(folded))
+    return tuple(_BRACKETS.get(match[0], match[0]) for match in _TOKEN.finditer(folded))
 
 
 def fold(text: str) -> str:

@@ -35,8 +35,7 @@ def content_fingerprint(folder: Path, cache: Path, ours: Collection[Path] = ()) 
     walk = _Walk({inode for path in ours if (inode := _inode(path))})
     root = walk.enter(str(folder), ())
     files = sorted({path for each in walk.folders.values() for path in each.files.values()})
-    known = dict(zip(files, digests(files, cache), strict=True))
-    return walk.digest(root, known)[:16]
+    return walk.digest(root, dict(zip(files, digests(files, cache), strict=True)))[:16]
 
 
 def digests(paths: Sequence[Path | str], cache: Path | None = None) -> list[str]:
@@ -45,13 +44,13 @@ def digests(paths: Sequence[Path | str], cache: Path | None = None) -> list[str]
     Raises DataError for a file that cannot be read.
     """
     real = [os.path.realpath(path) for path in paths]
-    kept = _load(cache)
+    cached = _load(cache)
     status = {path: _status(path) for path in dict.fromkeys(real)}
-    found = {path: kept[path][0] if kept.get(path, ("",))[1:] == status[path] else "" for path in status}
-    unknown = [path for path, known in status.items() if known and not found[path]]
-    found |= zip(unknown, _hashed(unknown), strict=True)
-    _keep(cache, {path: (found[path], *now) for path in unknown if (now := _settled(path, status[path]))})
-    return [found[path] for path in real]
+    hashes = {path: cached[path][0] if cached.get(path, ("",))[1:] == status[path] else "" for path in status}
+    unknown = [path for path, state in status.items() if state and not hashes[path]]
+    hashes |= zip(unknown, _hashed(unknown), strict=True)
+    _keep(cache, {path: (hashes[path], *now) for path in unknown if (now := _settled(path, status[path]))})
+    return [hashes[path] for path in real]
 
 
 def _hashed(paths: Sequence[str]) -> Iterator[str]:
@@ -132,24 +131,24 @@ class _Walk:
         return inode
 
     def _look(self, path: str, above: tuple[_Inode, ...]) -> _Folder:
-        real, found = os.path.realpath(path), _Folder({}, {})
+        real, folder = os.path.realpath(path), _Folder({}, {})
         for entry in _entries(path):
             if entry.name.startswith("."):
                 continue
             if _is_folder(entry):
                 if _inode(entry.path) not in self._ours:
-                    found.folders[entry.name] = self.enter(entry.path, above)
+                    folder.folders[entry.name] = self.enter(entry.path, above)
             else:
                 linked = entry.is_symlink()
-                found.files[entry.name] = os.path.realpath(entry.path) if linked else os.path.join(real, entry.name)
-        return found
+                folder.files[entry.name] = os.path.realpath(entry.path) if linked else os.path.join(real, entry.name)
+        return folder
 
-    def digest(self, inode: _Inode, known: dict[str, str]) -> str:
+    def digest(self, inode: _Inode, hashes: dict[str, str]) -> str:
         """Of the folder's names and contents, from the digests of files; '' where no file lies below it."""
         if inode not in self._digests:
             here = self.folders[inode]
-            lines = [(name, "file", known[path]) for name, path in here.files.items()]
-            lines += [(name, "folder", self.digest(each, known)) for name, each in here.folders.items()]
+            lines = [(name, "file", hashes[path]) for name, path in here.files.items()]
+            lines += [(name, "folder", self.digest(each, hashes)) for name, each in here.folders.items()]
             text = json.dumps(sorted(line for line in lines if line[2]))
             self._digests[inode] = sha256(text.encode()).hexdigest() if text != "[]" else ""
         return self._digests[inode]
@@ -158,10 +157,10 @@ class _Walk:
 def _inode(path: str | Path) -> _Inode | None:
     """None where there is nothing."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

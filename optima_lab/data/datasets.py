@@ -81,7 +81,7 @@ def load(stage: FinetuningStage, source: DataSource) -> TaskData:
     tokens = tokenizer(stage, source)
     vocabulary = answer_vocabulary(records["train"].examples, stage.data.answer_count) if stage.task == "vqa" else None
     splits = {
-        split: _arrays(stage, source, stage.task, split, found, tokens, vocabulary) for split, found in records.items()
+        split: _arrays(stage, source, stage.task, split, each, tokens, vocabulary) for split, each in records.items()
     }
     return TaskData(TASKS[stage.task], **splits, tokenizer=tokens)
 
@@ -157,5 +157,5 @@ def tokenizer(stage: FinetuningStage, source: DataSource) -> Tokenizer:
         records = (read(task, source.folder, "train", strict=False, links=stage.data.links) for task in present)
         return [text for each in records for text in texts(each)]
 
-    known_by = " ".join([source.fingerprint, *present])
-    return SentencePieceTokenizer.cached(corpus, known_by, stage.data.vocabulary, stage.data.text_tokens, source.cache)
+    corpus_id = " ".join([source.fingerprint, *present])
+    return SentencePieceTokenizer.cached(corpus, corpus_id, stage.data.vocabulary, stage.data.text_tokens, source.cache)

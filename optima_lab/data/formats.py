@@ -52,7 +52,7 @@ class _Unlabeled(DataError):
 class _Layout:
     """How one task's release is laid out: what to know its folder and its files by, and its records as examples."""
 
-    known_by: str
+    marker: str
     annotations: str
     rows: Callable[[Root, str], Iterator[Row]]
     example: Callable[[Root, str, Row], Example | None]
@@ -74,8 +74,8 @@ def read(task: str, folder: str | Path, split: str, strict: bool = True, links: 
     layout = _layout(task)
     if split not in SPLITS:
         raise ConfigError(f"split must be one of {', '.join(SPLITS)}; got {split!r}{nearest(str(split), SPLITS)}")
-    found = task_folder(task, folder)
-    root = Root(found, None if links else (os.path.realpath(expand(folder)), os.path.realpath(found)))
+    place = task_folder(task, folder)
+    root = Root(place, None if links else (os.path.realpath(expand(folder)), os.path.realpath(place)))
     table = find_table(task, expand(folder))
     if table is not None:
         items, bad = read_table(task, labels(task), root, table.name, split, strict)
@@ -112,10 +112,10 @@ def task_folder(task: str, folder: str | Path) -> Path:
         return table.parent
     if (root / task).is_dir():
         return root / task
-    if any(root.glob(layout.known_by)):
+    if any(root.glob(layout.marker)):
         return root
     raise DataError(
-        f"{root} must hold a folder {task!r}, its files ({layout.known_by}), {task}.csv or {task}.jsonl; it has none"
+        f"{root} must hold a folder {task!r}, its files ({layout.marker}), {task}.csv or {task}.jsonl; it has none"
     )
 
 
@@ -199,10 +199,10 @@ def _alone(split: str, error: DataError) -> None:
 
 
 def _ten_answers(row: Row, annotation: dict[str, Any]) -> tuple[str, ...]:
-    given = field(row, annotation, "answers", list)
-    if len(given) != 10:
-        raise refuse(row.where, "field 'answers' must hold ten answers", f"{len(given)} of them")
-    places = [Row(f"{row.where}.answers[{number}]", answer) for number, answer in enumerate(given)]
+    answers = field(row, annotation, "answers", list)
+    if len(answers) != 10:
+        raise refuse(row.where, "field 'answers' must hold ten answers", f"{len(answers)} of them")
+    places = [Row(f"{row.where}.answers[{number}]", answer) for number, answer in enumerate(answers)]
     return tuple(field(place, fields_of(place), "answer", str, empty=True) for place in places)
 
 
@@ -270,8 +270,8 @@ def _coco_example(root: Root, split: str, row: Row) -> Example | None:
         return None
     name = field(row, record, "cocoid", int)
     folder, file = field(row, record, "filepath", str), field(row, record, "filename", str)
-    known = folder in ("train2014", "val2014")
-    place = ("filename", folder, file) if known else ("filepath", "", f"{folder}/{file}")
+    official = folder in ("train2014", "val2014")
+    place = ("filename", folder, file) if official else ("filepath", "", f"{folder}/{file}")
     path = root.picture(row, *place)
     sentences = field(row, record, "sentences", list)
     if not sentences:

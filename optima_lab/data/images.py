@@ -78,8 +78,8 @@ def _resized(path: Path, size: int, target: Callable[[int, int], tuple[int, int]
                 came = f"{width} x {height} = {width * height:,}"
                 raise DataError(f"{path}: a picture must have at most {PIXEL_LIMIT:,} pixels; got {came}")
             image.draft("RGB", (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
-            seen = upright_rgb(image)
-            return seen.resize(target(*seen.size), Image.Resampling.BICUBIC)
+            rgb = upright_rgb(image)
+            return rgb.resize(target(*rgb.size), Image.Resampling.BICUBIC)
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -105,8 +105,8 @@ def _named(path: Path) -> str:
     if start[4:8] == b"ftyp":
         return _BRANDS.get(start[8:12], "a film or a picture of another kind")
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    known = (name for begins, name in _BEGINNINGS.items() if start.startswith(begins) or text.startswith(begins))
-    return next(known, f"a file that begins with {shown(start[:12])}")
+    kinds = (name for begins, name in _BEGINNINGS.items() if start.startswith(begins) or text.startswith(begins))
+    return next(kinds, f"a file that begins with {shown(start[:12])}")
 
 
 def decode_all(paths: Sequence[Path], size: int, strict: bool, cache: Path | None) -> tuple[np.ndarray, dict[int, str]]:
@@ -121,12 +121,12 @@ def decode_all(paths: Sequence[Path], size: int, strict: bool, cache: Path | Non
         problems = _decode_each(paths, size, strict, decoded.append)
         return np.array(decoded, np.uint8).reshape(shape), problems
     target = cache / f"pictures-{_key(paths, size, cache)}.npy"
-    found = _open(target, shape, paths)
-    if found is None:
+    cached = _open(target, shape, paths)
+    if cached is None:
         _write(target, shape, paths, strict)
-        found = _open(target, shape, paths)
-        assert found is not None
-    images, problems = found
+        cached = _open(target, shape, paths)
+        assert cached is not None
+    images, problems = cached
     if strict and problems:
         raise DataError(problems[min(problems)])
     return images, problems
@@ -156,7 +156,7 @@ def _write(target: Path, shape: tuple[int, ...], paths: Sequence[Path], strict: 
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             problems = _decode_each(paths, shape[1], strict, lambda image: file.write(image.tobytes()))
-        reasons = {index: told.removeprefix(f"{paths[index]}: ") for index, told in problems.items()}
+        reasons = {index: problem.removeprefix(f"{paths[index]}: ") for index, problem in problems.items()}
         write_text(_notes(target), json.dumps(reasons), DataError, durable=True)
 
 
@@ -187,5 +187,5 @@ def _decode_each(paths: Sequence[Path], size: int, strict: bool, put: Callable[[
 
 
 def _key(paths: Sequence[Path], size: int, cache: Path) -> str:
-    known = json.dumps([_CACHE_VERSION, size, digests(paths, cache)])
-    return sha256(known.encode()).hexdigest()[:16]
+    content = json.dumps([_CACHE_VERSION, size, digests(paths, cache)])
+    return sha256(content.encode()).hexdigest()[:16]

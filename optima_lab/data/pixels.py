@@ -50,11 +50,11 @@ def to_rgb(image: Image.Image, raw_mode: str = "") -> Image.Image:
         return _with_alpha(image)
     if image.mode == "P":
         return _with_alpha(image.convert("RGBA")) if image.has_transparency_data else image.convert("RGB")
-    seen = _grey(image, raw_mode) if image.mode[0] in "IF" else image.convert("RGB")
+    rgb = _grey(image, raw_mode) if image.mode[0] in "IF" else image.convert("RGB")
     key = image.info.get("transparency")
     if key is None or image.mode[:4] not in (*_KEYED, "I;16"):
-        return seen
-    return _without_key(seen, np.asarray(image), key, raw_mode)
+        return rgb
+    return _without_key(rgb, np.asarray(image), key, raw_mode)
 
 
 def _with_alpha(image: Image.Image) -> Image.Image:
@@ -70,13 +70,13 @@ def _with_alpha(image: Image.Image) -> Image.Image:
     return white
 
 
-def _without_key(seen: Image.Image, values: np.ndarray, key: object, raw_mode: str) -> Image.Image:
-    """`seen` with white where the file's `values` are those of the transparent colour `key`."""
-    known = _KEY_TO_PIXEL.get(raw_mode, int)
-    wanted = np.array([known(part) for part in key] if isinstance(key, tuple) else known(int(str(key))))
+def _without_key(rgb: Image.Image, values: np.ndarray, key: object, raw_mode: str) -> Image.Image:
+    """`rgb` with white where the file's `values` are those of the transparent colour `key`."""
+    to_pixel = _KEY_TO_PIXEL.get(raw_mode, int)
+    wanted = np.array([to_pixel(part) for part in key] if isinstance(key, tuple) else to_pixel(int(str(key))))
     same = values * 255 == wanted if values.dtype == bool else values == wanted
     there = same.all(-1) if same.ndim == 3 else same
-    return Image.composite(Image.new("RGB", seen.size, "white"), seen, Image.fromarray(there))
+    return Image.composite(Image.new("RGB", rgb.size, "white"), rgb, Image.fromarray(there))
 
 
 def _grey(image: Image.Image, raw_mode: str) -> Image.Image:
@@ -104,14 +104,14 @@ def _raw_mode(image: Image.Image) -> str:
     tiles = getattr(image, "tile", None)
     if not tiles:
         return ""
-    given = tiles[0][3]
-    return str(given[0] if isinstance(given, tuple) and given else given)
+    arguments = tiles[0][3]
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
 def _orientation(image: Image.Image) -> int:
     """1 to 8 of EXIF; anything else, and EXIF that cannot be read, counts as 1."""
     try:
-        found = image.getexif().get(_ORIENTATION, 1)
+        orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # damaged metadata spoils no picture
         return 1
-    return found if isinstance(found, int) else 1
+    return orientation if isinstance(orientation, int) else 1

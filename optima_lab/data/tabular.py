@@ -41,10 +41,10 @@ def find_table(task: str, folder: Path) -> Path | None:
     Raises DataError where there is more than one.
     """
     places = (place / (task + suffix) for place in (folder, folder / task) for suffix in _SUFFIXES)
-    found = [path for path in places if path.is_file()]
-    if len(found) > 1:
-        raise DataError(f"{folder} must hold one table of {task}; got {' and '.join(map(str, found))}")
-    return found[0] if found else None
+    tables = [path for path in places if path.is_file()]
+    if len(tables) > 1:
+        raise DataError(f"{folder} must hold one table of {task}; got {' and '.join(map(str, tables))}")
+    return tables[0] if tables else None
 
 
 def read_table(
@@ -159,8 +159,8 @@ def _item(task: str, labels: Sequence[str], root: Root, split: str, row: Row) ->
     pictures = tuple(root.picture(inner, key, "", each) for key, each in names.items())
     text = "" if task == "coco" else field(inner, record, "text", str)
     usual = name if task == "coco" else row.where.rpartition(":")[2]
-    known = str(record["id"]).strip() if record.get("id") not in (None, "") else usual
-    return Item(known, pictures, text, _answers(task, labels, inner, record))
+    identifier = str(record["id"]).strip() if record.get("id") not in (None, "") else usual
+    return Item(identifier, pictures, text, _answers(task, labels, inner, record))
 
 
 def _split(row: Row, record: dict[str, Any], picture: str, has_split: bool) -> str:
@@ -172,16 +172,16 @@ def _split(row: Row, record: dict[str, Any], picture: str, has_split: bool) -> s
 
 
 def _answers(task: str, labels: Sequence[str], row: Row, record: dict[str, Any]) -> tuple[str, ...]:
-    given = record.get("answer")
-    if task in ("vqa", "coco") and isinstance(given, list):
-        places = [Row(f"{row.where}.answer[{number}]", each) for number, each in enumerate(given)]
+    value = record.get("answer")
+    if task in ("vqa", "coco") and isinstance(value, list):
+        places = [Row(f"{row.where}.answer[{number}]", each) for number, each in enumerate(value)]
         answers = tuple(field(place, {"answer": place.value}, "answer", str) for place in places)
         if len(answers) != _VQA_ANSWERS if task == "vqa" else not answers:
             must = "ten answers, or one that is no list" if task == "vqa" else "at least one caption"
-            raise refuse(row.where, f"field 'answer' must hold {must}", given)
+            raise refuse(row.where, f"field 'answer' must hold {must}", value)
         return answers
-    if labels and isinstance(given, bool):
-        record = {**record, "answer": str(given)}
+    if labels and isinstance(value, bool):
+        record = {**record, "answer": str(value)}
     answer = field(row, record, "answer", str)
     if labels:
         close = next((label for label in labels if label.lower() == answer.lower()), answer)

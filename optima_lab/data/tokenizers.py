@@ -86,13 +86,13 @@ class SentencePieceTokenizer:
 
     @classmethod
     def cached(
-        cls, texts: Callable[[], Iterable[str]], known_by: str, vocab_size: int, tokens: int, folder: str | Path
+        cls, texts: Callable[[], Iterable[str]], corpus_id: str, vocab_size: int, tokens: int, folder: str | Path
     ) -> "SentencePieceTokenizer":
         """The model of these texts and size, trained once and then found again in `folder`.
 
-        `known_by` says which texts they are (a fingerprint of their source): they are read only to train.
+        `corpus_id` says which texts they are (a fingerprint of their source): they are read only to train.
         """
-        digest = hashlib.sha256(f"{_MODEL_TYPE} {vocab_size} {known_by}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{_MODEL_TYPE} {vocab_size} {corpus_id}".encode()).hexdigest()[:16]
         path = expand(folder) / f"sentencepiece-{digest}.model"
         return cls.open(path, tokens) if path.is_file() else cls.train(texts(), vocab_size, tokens, path)
 
@@ -110,8 +110,7 @@ class SentencePieceTokenizer:
 
     def decode(self, row: Sequence[int] | np.ndarray) -> str:
         """The text up to the first eos; numbers outside the vocabulary are refused."""
-        pieces = _before(row, self.eos, self.vocab_size, (self.pad, self.bos))
-        return self.model.decode(pieces)
+        return self.model.decode(_before(row, self.eos, self.vocab_size, (self.pad, self.bos)))
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ def read_questions(folder: str | Path, name: str) -> Records:
 
     Raises DataError for a missing file and for the first bad record.
     """
-    found = task_folder("vqa", folder)
-    root = Root(found, (os.path.realpath(expand(folder)), os.path.realpath(found)))
+    place = task_folder("vqa", folder)
+    root = Root(place, (os.path.realpath(expand(folder)), os.path.realpath(place)))
     examples: list[Example] = []
     first: dict[str, str] = {}
     for row in root.rows(f"v2_OpenEnded_mscoco_{name}_questions.json", "questions", f"{name} of VQA v2"):

@@ -1,6 +1,6 @@
 """Queries and keys where they reach the kernel: after rotary positions and norms, as they are multiplied.
 
-While `seen_by` holds, PyTorch's `scaled_dot_product_attention` and the attention functions of Hugging Face
+While `patched_attention` holds, PyTorch's `scaled_dot_product_attention` and the attention functions of Hugging Face
 transformers tell what they are called with; elsewhere nothing is changed. Attention written out by hand is not seen.
 """
 
@@ -75,7 +75,7 @@ class Kernels:
     ) -> Tensor:
         """PyTorch's kernel, which says what it is given."""
         if not self._inside:
-            self._told(query, key, scale, attn_mask, is_causal)
+            self._report(query, key, scale, attn_mask, is_causal)
         return self._torch(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
 
     def interface(self, get: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,13 +92,13 @@ class Kernels:
             def attend(
                 module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any = None, *rest: Any, **how: Any
             ):
-                asked = how.get("is_causal")
-                causal = bool(getattr(module, "is_causal", True) if asked is None else asked)
+                is_causal = how.get("is_causal")
+                causal = bool(getattr(module, "is_causal", True) if is_causal is None else is_causal)
                 causal = causal and mask is None and query.shape[2] > 1
-                given = mask
+                full_mask = mask
                 if isinstance(mask, Tensor) and mask.ndim == 2:  # (sequence, key), of real tokens: the flash kernels'
-                    given = mask[:, None, None].bool()
-                self._told(query, key, how.get("scaling"), given, causal)
+                    full_mask = mask[:, None, None].bool()
+                self._report(query, key, how.get("scaling"), full_mask, causal)
                 self._inside = True  # its own kernel is the same attention once more
                 try:
                     return function(module, query, key, value, mask, *rest, **how)
@@ -108,7 +108,7 @@ class Kernels:
             self._wrapped[function] = attend
         return self._wrapped[function]
 
-    def _told(self, query: Tensor, key: Tensor, scale: float | None, mask: Any, causal: bool) -> None:
+    def _report(self, query: Tensor, key: Tensor, scale: float | None, mask: Any, causal: bool) -> None:
         """Tell of attention between sequences of two lists of tokens; what is shared or sparse is not that."""
         plain = query.ndim == key.ndim == 4 and len(query) == len(key) and query.shape[1] % key.shape[1] == 0
         if plain and (mask is None or isinstance(mask, Tensor)):
@@ -117,7 +117,7 @@ class Kernels:
 
 
 @contextmanager
-def seen_by(kernels: Kernels) -> Iterator[None]:
+def patched_attention(kernels: Kernels) -> Iterator[None]:
     """Let these kernels stand for PyTorch's and transformers'; encoder layers leave their fast path, which has none."""
     interface = getattr(sys.modules.get("transformers.modeling_utils"), "AttentionInterface", None)
     kernel, fast, get = F.scaled_dot_product_attention, mha.get_fastpath_enabled(), None

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from optima_lab.distill.attention import AttentionCall, Kernels, seen_by
+from optima_lab.distill.attention import AttentionCall, Kernels, patched_attention
 from optima_lab.distill.projected import in_order, projected, require_multiplied
 from optima_lab.errors import ConfigError
 
@@ -34,7 +34,7 @@ class Layers:
 
 
 @dataclass(frozen=True)
-class Seen:
+class CapturedLayer:
     """One layer in one forward: its output, and the attention that was seen in it, if any was."""
 
     hidden: Tensor
@@ -91,10 +91,11 @@ class Capture:
             )
         return output
 
-    def seen(self, module: str) -> list[Seen]:
+    def captured(self, module: str) -> list[CapturedLayer]:
         """The module's layers in the last forward. Raises ConfigError for one that did not run exactly once."""
         return [
-            Seen(self._output(module, place.hidden), self._attention(module, place)) for place in self.layers[module]
+            CapturedLayer(self._output(module, place.hidden), self._attention(module, place))
+            for place in self.layers[module]
         ]
 
     def forget(self) -> None:
@@ -105,7 +106,7 @@ class Capture:
     def _watching(self) -> Iterator[None]:
         self._active, self._trains = True, torch.is_grad_enabled()
         try:
-            with seen_by(self._kernels):
+            with patched_attention(self._kernels):
                 yield
         finally:
             self._active = False
@@ -216,7 +217,7 @@ def find(model: nn.Module, modules: Mapping[str, Layers]) -> dict[str, list[Plac
     Raises ConfigError for a glob that matches nothing, naming the lists of layers there are, for one that matches more
     or fewer parts with attention than with hidden states, and for projections that are not yet what is multiplied.
     """
-    model, found = unwrapped(model), {}
+    model, places = unwrapped(model), {}
     for name, layers in modules.items():
         hidden = _matching(model, layers.hidden, name)
         scopes = _matching(model, layers.attention or layers.hidden, name)
@@ -231,21 +232,21 @@ def find(model: nn.Module, modules: Mapping[str, Layers]) -> dict[str, list[Plac
             for each in parts:
                 require_multiplied(model, name, each[0])
             blocks = [each[0].rpartition(".")[0] for each in parts]
-            found[name] = [Place(*place, layers.heads) for place in zip(hidden, blocks, parts, strict=True)]
+            places[name] = [Place(*place, layers.heads) for place in zip(hidden, blocks, parts, strict=True)]
         else:
-            found[name] = [Place(*place) for place in zip(hidden, scopes, strict=True)]
-    return found
+            places[name] = [Place(*place) for place in zip(hidden, scopes, strict=True)]
+    return places
 
 
 def _matching(model: nn.Module, glob: str, module: str, most: int = 12) -> list[str]:
     pattern = glob.split(".")
-    found = [name for name, _ in model.named_modules() if name and _matches(name.split("."), pattern)]
-    if not found:
+    names = [name for name, _ in model.named_modules() if name and _matches(name.split("."), pattern)]
+    if not names:
         lists = [*layer_lists(model)]
         more = f" and {len(lists) - most} more" if len(lists) > most else ""
-        known = f"its lists of layers are {', '.join(lists[:most])}{more}" if lists else "it has no list of layers"
-        raise ConfigError(f"module {module!r}: a part of the model must match {glob!r}, none does; {known}")
-    return found
+        available = f"its lists of layers are {', '.join(lists[:most])}{more}" if lists else "it has no list of layers"
+        raise ConfigError(f"module {module!r}: a part of the model must match {glob!r}, none does; {available}")
+    return names
 
 
 def layer_lists(model: nn.Module) -> Iterator[str]:

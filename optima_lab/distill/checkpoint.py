@@ -67,12 +67,12 @@ class Checkpointer:
             return 0
         fresh = {name: deepcopy(part.state_dict()) for name, part in parts.items()}
         try:
-            kept = load_tensors(self.path)
-            step = int(kept["step"]) if kept.get("code", "") == self.code else 0
+            saved = load_tensors(self.path)
+            step = int(saved["step"]) if saved.get("code", "") == self.code else 0
             if not step:
                 return 0
             for name, part in parts.items() if holds(step) else ():
-                part.load_state_dict(kept["parts"][name])
+                part.load_state_dict(saved["parts"][name])
             return step if holds(step) else 0
         except Exception:  # damaged bytes may raise anything
             for name, part in parts.items():
@@ -96,10 +96,10 @@ class Checkpointer:
         for path in self.path.parent.glob(f"{self.path.name}*"):
             path.unlink(missing_ok=True)
 
-    def steps(self, total: int, parts: Mapping[str, Stateful], about: str) -> Iterator[int]:
+    def steps(self, total: int, parts: Mapping[str, Stateful], description: str) -> Iterator[int]:
         """The steps (from 1) that are still to be done, with a progress bar; what they change is kept on the way."""
         done = self.restore(parts)
-        for step in progress(range(done + 1, total + 1), about, total=total, done=done):
+        for step in progress(range(done + 1, total + 1), description, total=total, done=done):
             yield step
             if step < total:
                 self.keep(step, parts)
@@ -118,13 +118,13 @@ class Pupils:
     def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
         """The students as they were."""
         for student in self.students:
-            kept = state_dict[student.strategy.id]
+            saved = state_dict[student.strategy.id]
             for name, part in student.parts().items():
-                part.load_state_dict(kept[name])
-            student.state = {name: array.numpy() for name, array in kept["bandit"].items()}
-            student.generator.bit_generator.state = json.loads(kept["generator"])
-            student.before = ProbeLosses(*kept["before"]) if kept["before"] else None
-            student.stopped = kept["stopped"]
+                part.load_state_dict(saved[name])
+            student.state = {name: array.numpy() for name, array in saved["bandit"].items()}
+            student.generator.bit_generator.state = json.loads(saved["generator"])
+            student.before = ProbeLosses(*saved["before"]) if saved["before"] else None
+            student.stopped = saved["stopped"]
 
 
 def _state(student: Student) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _state(student: Student) -> dict[str, Any]:
     }
 
 
-def kept_students(path: Path) -> frozenset[str]:
+def saved_students(path: Path) -> frozenset[str]:
     """The strategies whose students a file keeps, by id; none where it is damaged. Nothing in it is executed."""
     try:
         return frozenset(load_tensors(path)["parts"]["students"])

@@ -31,9 +31,9 @@ def locate_nonfinite(population: Population[B], student: Student, end: int) -> d
     where, step = "the losses on the probe", end
     # Each of several processes sees a part alone: they could not agree on where to stop.
     for again in range(first, end + 1) if parallel.world_size() == 1 else ():
-        found = _step(population, student, again)
-        if found:
-            where, step = found, again
+        place = _step(population, student, again)
+        if place:
+            where, step = place, again
             break
     student.go_back()
     return {
@@ -53,9 +53,9 @@ def _step(population: Population[B], student: Student, step: int) -> str:
         with population.precision():
             losses = population.compare(student, student.arm, piece)
         total = total_loss(losses, student.alpha, student.config.distillation.task_weight)
-        found = _in_layers(population, student, piece.batch) or _in_losses(losses) or _in_gradients(student, total)
-        if found:
-            return found
+        place = _in_layers(population, student, piece.batch) or _in_losses(losses) or _in_gradients(student, total)
+        if place:
+            return place
         total.backward()
     apply(student.optimizer, schedule(step, config.training.steps, config.training.warmup_steps), config.optim.clip)
     return ""

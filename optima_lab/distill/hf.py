@@ -52,17 +52,17 @@ class OptimaTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The Trainer's optimizer, with the W^i."""
         optimizer = super().create_optimizer(model)
-        known = {id(each) for group in optimizer.param_groups for each in group["params"]}
-        matrices = [matrix for matrix in self.optima.parameters() if id(matrix) not in known]
+        optimized = {id(each) for group in optimizer.param_groups for each in group["params"]}
+        matrices = [matrix for matrix in self.optima.parameters() if id(matrix) not in optimized]
         if matrices:
             optimizer.add_param_group({"params": matrices, "weight_decay": 0.0})
         return optimizer
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
-        kept = None if checkpoint is None else Path(checkpoint) / STATE
-        if kept is not None and kept.is_file():
-            self.optima.load_state_dict(torch.load(kept, map_location="cpu", weights_only=True))
+        path = None if checkpoint is None else Path(checkpoint) / STATE
+        if path is not None and path.is_file():
+            self.optima.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
 class _Steps(TrainerCallback):

@@ -90,7 +90,7 @@ def mean_square(
     What stands elsewhere reaches neither value nor gradient, were it NaN. Raises ValueError where shapes differ.
     """
     require_same_shape(ours, theirs, "student and teacher")
-    ours, theirs = _wide(ours), _wide(theirs)
+    ours, theirs = at_least_fp32(ours), at_least_fp32(theirs)
     if real is None:
         return F.mse_loss(ours, theirs.clone())  # kept for the way back, which inference tensors may not be
     # zero before the difference: a gradient of 0 · NaN would be NaN
@@ -104,7 +104,8 @@ def require_same_shape(ours: Tensor, theirs: Tensor, names: str) -> None:
         raise ValueError(f"{names} must agree in shape, got {tuple(ours.shape)} and {tuple(theirs.shape)}")
 
 
-def _wide(values: Tensor) -> Tensor:
+def at_least_fp32(values: Tensor) -> Tensor:
+    """fp16 and bf16 widened; fp64 stays."""
     return values.float() if values.itemsize < 4 else values
 
 
@@ -216,21 +217,21 @@ class Matched:
                 yield h_s @ w, h_t, mask
 
 
-def own_losses(functions: Sequence[Callable[[Matched], Any]], seen: Matched) -> tuple[Tensor, ...]:
+def own_losses(functions: Sequence[Callable[[Matched], Any]], matched: Matched) -> tuple[Tensor, ...]:
     """The losses of the user's own. Raises ConfigError where one is no scalar."""
-    found = []
+    losses = []
     for function in functions:
-        value = torch.as_tensor(function(seen), device=seen.student_logits.device)
+        value = torch.as_tensor(function(matched), device=matched.student_logits.device)
         if value.ndim:
             raise ConfigError(f"a loss must be a scalar, {function_name(function)} returned {tuple(value.shape)}")
-        found.append(value.float())
-    return tuple(found)
+        losses.append(value.float())
+    return tuple(losses)
 
 
 def differentiable(features: Features, arm: Arm) -> Features:
     """The teacher's features of an arm as tensors that may be kept for the way back, which inference's may not be."""
     hidden, attention = (
-        {module: [each.clone() for each in seen[module]] for module in arm}
-        for seen in (features.hidden, features.attention)
+        {module: [each.clone() for each in layers[module]] for module in arm}
+        for layers in (features.hidden, features.attention)
     )
     return Features(hidden, attention, features.token_mask, features.pair_mask)

@@ -143,9 +143,9 @@ class Optima:
 
     def _line(self, step: int, row: list[float], arm: Arm) -> dict[str, Any]:
         """A line of steps.jsonl; None where a loss was not computed. The learning rate is the user's."""
-        told = self.exists | {"kl": bool(self.terms.logits and self.terms.alpha[0])}
-        told["attention"] = bool(arm & self.pair.seen)
-        values = {name: value if told[name] else None for name, value in zip(LOSSES, row, strict=True)}
+        computed = self.exists | {"kl": bool(self.terms.logits and self.terms.alpha[0])}
+        computed["attention"] = bool(arm & self.pair.attended)
+        values = {name: value if computed[name] else None for name, value in zip(LOSSES, row, strict=True)}
         return {"step": step, **values, "lr": None}
 
     def _probe_losses(self, row: list[float]) -> ProbeLosses:
@@ -198,9 +198,9 @@ class Optima:
         place, policy = expand(folder), self.rounds.policy
         if parallel.rank() == 0:
             parameters = asdict(policy) if is_dataclass(policy) else {}
-            about = {"strategy": policy.name, "arm": "", "policy": policy.name, "parameters": parameters}
-            about |= {"reward": self.rounds.variant, "modules": self.arms.modules, "round_steps": self.round_steps}
-            write_text(place / "run.json", json_text(about, indent=1) + "\n")
+            run_info = {"strategy": policy.name, "arm": "", "policy": policy.name, "parameters": parameters}
+            run_info |= {"reward": self.rounds.variant, "modules": self.arms.modules, "round_steps": self.round_steps}
+            write_text(place / "run.json", json_text(run_info, indent=1) + "\n")
             for name, lines in (("rounds", self.rounds.records), ("steps", self._lines)):
                 write_text(place / f"{name}.jsonl", "".join(json_text(line) + "\n" for line in lines))
         return place
@@ -212,7 +212,7 @@ class Optima:
             output = self.pair.student_forward(self.probe)
         answer = self.pair.teacher_forward(self.probe)
         self.pair.probe(attention, wanted)
-        self.exists["attention"] = bool(self.pair.seen)
+        self.exists["attention"] = bool(self.pair.attended)
         self.exists["train"] = self.terms.training_loss(output, self.probe) is not None
         logits = self.terms.prediction(answer)
         if logits is not None:
@@ -236,8 +236,8 @@ class Optima:
             assert logits is not None
             kl = eq.kl_divergence(logits, lesson.logits, self._logit_mask(logits, batch), self.terms.temperature)
         hidden = eq.hidden_loss(ours, theirs, self.projections, arm)
-        seen = arm & self.pair.seen
-        attention = eq.attention_loss(ours, theirs, seen) if seen else None
+        attended = arm & self.pair.attended
+        attention = eq.attention_loss(ours, theirs, attended) if attended else None
         return Losses(torch.zeros_like(hidden) if train is None else train, kl, hidden, attention)
 
     def _logit_mask(self, logits: Tensor, batch: Any) -> Tensor | None:

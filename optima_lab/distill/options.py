@@ -21,9 +21,9 @@ def as_layers(glob: str | Layers) -> Layers:
     return glob if isinstance(glob, Layers) else Layers(glob)
 
 
-def policy_for(given: str | Policy, modules: int) -> Policy:
+def policy_for(choice: str | Policy, modules: int) -> Policy:
     """The policy that is meant, which must be able to count the arms."""
-    name = given or ("optima" if modules <= FEW_MODULES else LinearThompson.name)
+    name = choice or ("optima" if modules <= FEW_MODULES else LinearThompson.name)
     if name == "oracle":
         raise ConfigError("policy must be one that learns; 'oracle' knows the rewards of a simulation")
     policy = make_policy(name) if isinstance(name, str) else name
@@ -42,8 +42,8 @@ def check_names(
             raise ConfigError(f"modules must have plain names, which PyTorch's modules do not use, got {name!r}")
     if not names:
         raise ConfigError("modules must name at least one module: {name: glob}")
-    for what, known in (("teacher_modules", theirs), ("masks", masks)):
-        for name in known:
+    for what, mapping in (("teacher_modules", theirs), ("masks", masks)):
+        for name in mapping:
             if name not in names:
                 raise ConfigError(f"{what}: there is no module {name!r}{nearest(name, names)}")
     for what, value, valid in (("attention", attention, ATTENTION), ("reward", variant, tuple(VARIANTS))):

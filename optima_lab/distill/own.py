@@ -56,8 +56,8 @@ def _try_reward(reward: Any) -> None:
     except OptimaError:
         raise
     except Exception as error:  # a user's code may raise anything
-        told = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{short_name(reward)} must work in a first try with {losses}, got {told}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{short_name(reward)} must work in a first try with {losses}, got {reason}") from error
 
 
 def short_name(function: Any) -> str:

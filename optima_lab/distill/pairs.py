@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optima_lab.distill.capture import Capture, Layers, Place, Seen, find
+from optima_lab.distill.capture import Capture, CapturedLayer, Layers, Place, find
 from optima_lab.distill.layers import ModuleShape, matched_layer
+from optima_lab.distill.losses import at_least_fp32
 from optima_lab.distill.trace import Features
 from optima_lab.errors import ConfigError, nearest
 
@@ -42,9 +43,9 @@ class Calls:
             return where(batch).bool()
         keys = list(batch) if isinstance(batch, Mapping) else list(range(len(batch)))
         if where not in keys:
-            known = [str(key) for key in keys]
+            valid = [str(key) for key in keys]
             raise ConfigError(
-                f"masks: {module!r} must name a part of a batch, got {where!r}{nearest(str(where), known)}"
+                f"masks: {module!r} must name a part of a batch, got {where!r}{nearest(str(where), valid)}"
             )
         return batch[where].bool()
 
@@ -70,7 +71,7 @@ class Pair:
         self.names = _named(own, groups)
         self.module = {name: module for name, (module, _) in self.names.items()}
         self.shapes: tuple[dict[str, ModuleShape], dict[str, ModuleShape]] = ({}, {})
-        self.seen: frozenset[str] = frozenset()
+        self.attended: frozenset[str] = frozenset()
         self._own, self._theirs = Capture(student, own), Capture(teacher, matched)
 
     def teacher_forward(self, batch: Any) -> Any:
@@ -134,18 +135,19 @@ class Pair:
             if reason:
                 unseen.append(f"{name} ({reason})")
             elif attention:
-                self.seen |= {name}
+                self.attended |= {name}
         if unseen and attention:
-            about = ", ".join(unseen)
-            warnings.warn(f"hidden states alone are matched where attention is not seen: {about}", stacklevel=3)
+            reasons = ", ".join(unseen)
+            warnings.warn(f"hidden states alone are matched where attention is not seen: {reasons}", stacklevel=3)
 
-    def _layers(self, capture: Capture, name: str) -> list[Seen]:
+    def _layers(self, capture: Capture, name: str) -> list[CapturedLayer]:
         module, rows = self.names[name]
-        return capture.seen(module)[rows]
+        return capture.captured(module)[rows]
 
-    def _note(self, features: Features, name: str, layers: Sequence[Seen]) -> None:
-        features.hidden[name] = [_wide(layer.hidden) for layer in layers]
-        if name in self.seen:
+    def _note(self, features: Features, name: str, layers: Sequence[CapturedLayer]) -> None:
+        # in the format of the W^i at least; autocast still multiplies in its own
+        features.hidden[name] = [at_least_fp32(layer.hidden) for layer in layers]
+        if name in self.attended:
             features.attention[name] = [layer.call.scores() for layer in layers if layer.call is not None]
 
     def _mask(self, name: str, batch: Any, hidden: Tensor) -> Tensor | None:
@@ -174,7 +176,7 @@ def _named(own: Mapping[str, Sequence[Place]], groups: int) -> dict[str, tuple[s
     return {f"{name}{n + 1}": (name, slice(edges[n], edges[n + 1])) for n in range(groups)}
 
 
-def _unseen(own: Seen, theirs: Seen) -> str:
+def _unseen(own: CapturedLayer, theirs: CapturedLayer) -> str:
     """Why the attention of two layers cannot be compared, or ''."""
     for whose, layer in (("the student's", own), ("the teacher's", theirs)):
         if layer.call is None:
@@ -194,13 +196,13 @@ def _require_same_length(module: str, own: Tensor, theirs: Tensor) -> None:
         )
 
 
-def _allowed(layers: Sequence[Seen]) -> Tensor | None:
+def _allowed(layers: Sequence[CapturedLayer]) -> Tensor | None:
     """bool (sequence or 1, query, key): what every layer's kernel lets through; layers often share one mask."""
     calls = {(id(layer.call.mask), layer.call.causal): layer.call for layer in layers if layer.call is not None}
     return _all([mask for call in calls.values() if (mask := call.allowed()) is not None])
 
 
-def _real_pairs(layer: Seen, real: Tensor | None) -> list[Tensor]:
+def _real_pairs(layer: CapturedLayer, real: Tensor | None) -> list[Tensor]:
     """Masks of real queries and, where a module attends to itself, of real keys."""
     if real is None or layer.call is None:
         return []
@@ -213,8 +215,3 @@ def _all(masks: Sequence[Tensor]) -> Tensor | None:
     for mask in masks:
         whole = mask if whole is None else whole & mask
     return whole
-
-
-def _wide(hidden: Tensor) -> Tensor:
-    """In the format of the W^i at least; autocast still multiplies in its own."""
-    return hidden.float() if hidden.itemsize < 4 else hidden

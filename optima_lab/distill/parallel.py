@@ -67,8 +67,8 @@ def init_process_group() -> None:
     store = _meet(mine)
     if gpus:
         torch.cuda.set_device(mine.local_rank)
-    known = {"store": store, "rank": mine.rank, "world_size": mine.world_size}
-    distributed.init_process_group("nccl" if gpus else "gloo", timeout=PATIENCE, **known)
+    group = {"store": store, "rank": mine.rank, "world_size": mine.world_size}
+    distributed.init_process_group("nccl" if gpus else "gloo", timeout=PATIENCE, **group)
     atexit.register(distributed.destroy_process_group)
 
 

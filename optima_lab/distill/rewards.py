@@ -73,6 +73,6 @@ def own_reward(before: ProbeLosses, after: ProbeLosses, function: RewardFunction
         return 0.0
     value = function(before, after)
     if not isinstance(value, Real) or not isfinite(value):
-        asked = f"{function_name(function)}({before}, {after})"
-        raise ConfigError(f"a reward must be a finite number, {asked} returned {value!r}")
+        call = f"{function_name(function)}({before}, {after})"
+        raise ConfigError(f"a reward must be a finite number, {call} returned {value!r}")
     return float(value)

@@ -37,9 +37,9 @@ class Rounds:
         value = reward(before, after, self.variant)
         old, played = self.state, self.selection
         self.state = self.policy.update(old, played.arm, np.array([value.value]))
-        known = self.policy.summary(old), self.policy.summary(self.state)
+        beliefs = self.policy.summary(old), self.policy.summary(self.state)
         number, label = len(self.records) + 1, self.arms.label(self.arm)
-        self.records.append(round_record(number, step, label, played, *known, value, after))
+        self.records.append(round_record(number, step, label, played, *beliefs, value, after))
         self.choose()
 
     def state_dict(self) -> dict[str, Any]:
@@ -51,13 +51,13 @@ class Rounds:
             "records": json.dumps(self.records),
         }
 
-    def load_state_dict(self, kept: Mapping[str, Any]) -> None:
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """The rounds as they were."""
-        self.state = {name: tensor.numpy().copy() for name, tensor in kept["bandit"].items()}
-        self.generator.bit_generator.state = json.loads(kept["generator"])
-        arm, scores, initial = (kept["selection"][name].numpy().copy() for name in Selection._fields)
+        self.state = {name: tensor.numpy().copy() for name, tensor in saved["bandit"].items()}
+        self.generator.bit_generator.state = json.loads(saved["generator"])
+        arm, scores, initial = (saved["selection"][name].numpy().copy() for name in Selection._fields)
         self.selection = Selection(arm, scores, bool(initial))
-        self.records = json.loads(kept["records"])
+        self.records = json.loads(saved["records"])
 
 
 def round_record(
@@ -77,9 +77,9 @@ def round_record(
     """
     names = ("mean", "plays", *(("theta", "theta_deviation", "module_plays") if "theta" in after else ()))
     beliefs = {
-        f"{name}_{when}": row(known.get(name))
+        f"{name}_{when}": row(belief.get(name))
         for name in names
-        for when, known in (("before", before), ("after", after))
+        for when, belief in (("before", before), ("after", after))
     }
     return {
         "round": number,

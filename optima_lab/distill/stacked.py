@@ -82,22 +82,22 @@ class Stack:
             bridged = student.matched(student.arm) if student.alpha[1] else ()
             for name, whole in self._whole.items():
                 room, module, *_ = name.split(".")
-                reached = whole.grad is not None and (room == "model" or module in bridged)
-                own[name].grad = whole.grad[n] if reached else None
+                reached = whole.grad if room == "model" or module in bridged else None
+                own[name].grad = None if reached is None else reached[n]
 
     def _losses(self, compare: Compare, arm: Arm, piece: Any, shares: dict[str, Tensor]) -> Tensor:
         """(student, 4): train, kl, hidden, attention; 0 for what is not computed. `shares` (student,) weigh modules."""
         student = self.students[0]
         weights = piece.weights.get(student.spec, WHOLE)
 
-        def one(parameters: dict[str, Tensor], share: dict[str, Tensor]) -> Tensor:
+        def one(parameters: Mapping[str, Tensor], share: dict[str, Tensor]) -> Tensor:
             tokens, pairs = (
                 {**of, **{m: scaled(s, of.get(m, 1.0)) for m, s in share.items()}}
                 for of in (weights.tokens, weights.pairs)
             )
             own = replace(piece, weights={student.spec: replace(weights, tokens=tokens, pairs=pairs)})
             with _batching(parameters):
-                losses = functional_call(self._learner, parameters, (lambda: compare(student, arm, own),))
+                losses = functional_call(self._learner, dict(parameters), (lambda: compare(student, arm, own),))
             parts = (losses.train, losses.kl, losses.hidden, losses.attention)
             return torch.stack([torch.zeros_like(losses.train) if part is None else part for part in parts])
 
@@ -115,7 +115,7 @@ class _Learner(nn.Module):
         return run()
 
 
-def _batching(parameters: Mapping[str, Tensor]) -> AbstractContextManager[None]:
+def _batching(parameters: Mapping[str, Tensor]) -> AbstractContextManager[Any]:
     """Attention by a kernel that many models can share: the CPU's fused one would be called for each in turn."""
     on_cpu = all(parameter.device.type == "cpu" for parameter in parameters.values())
     return sdpa_kernel(SDPBackend.MATH) if on_cpu else nullcontext()

@@ -130,32 +130,32 @@ class Given:
 Strategies = Spec | Sequence[Spec] | Given
 
 
-def parse_strategies(asked: Strategies, config: Config) -> tuple[Strategy, ...]:
+def parse_strategies(strategies: Strategies, config: Config) -> tuple[Strategy, ...]:
     """The strategies of a list, or of text with commas between them; 'all' is the default population.
 
     Raises ConfigError for unknown names, parameters and values.
     """
-    usual = asked if isinstance(asked, Given) else Given(asked)
-    given = usual.strategies
-    if isinstance(given, str):
-        specs: Sequence[Spec] = default_strategies() if given.strip() == "all" else given.split(",")
+    usual = strategies if isinstance(strategies, Given) else Given(strategies)
+    chosen = usual.strategies
+    if isinstance(chosen, str):
+        specs: Sequence[Spec] = default_strategies() if chosen.strip() == "all" else chosen.split(",")
     else:
-        specs = given if isinstance(given, Sequence) else [given]
+        specs = chosen if isinstance(chosen, Sequence) else [chosen]
     if not specs or any(isinstance(spec, str) and not spec.strip() for spec in specs):
-        raise ConfigError(f"strategies must be names between commas, got {given!r}")
-    strategies = tuple(parse_strategy(spec, config, usual) for spec in specs)
-    twice = {s.id for s in strategies if sum(other.id == s.id for other in strategies) > 1}
+        raise ConfigError(f"strategies must be names between commas, got {chosen!r}")
+    parsed = tuple(parse_strategy(spec, config, usual) for spec in specs)
+    twice = {s.id for s in parsed if sum(other.id == s.id for other in parsed) > 1}
     if twice:
         raise ConfigError(f"strategies must differ, got {', '.join(sorted(twice))} twice")
-    return strategies
+    return parsed
 
 
-def parse_strategy(given: Spec, config: Config, usual: Given | None = None) -> Strategy:
+def parse_strategy(strategy: Spec, config: Config, usual: Given | None = None) -> Strategy:
     """One strategy; the configuration, and `usual`, give what is not said."""
     usual = usual or Given()
-    if isinstance(given, Strategy):
-        return given
-    spec = _read(given, config) if isinstance(given, str) else given
+    if isinstance(strategy, Strategy):
+        return strategy
+    spec = _read(strategy, config) if isinstance(strategy, str) else strategy
     spec = Adaptive(spec) if isinstance(spec, Policy) else spec
     if not isinstance(spec, Fixed | Adaptive):
         made = f"; give an object: {spec.__name__}()" if isinstance(spec, type) else ""
@@ -168,8 +168,7 @@ def parse_strategy(given: Spec, config: Config, usual: Given | None = None) -> S
         )
     spec = replace(spec, losses=spec.losses or usual.losses)
     own = override(config, spec.changes).distillation
-    known = config.distillation
-    changes = {name: getattr(own, name) for name in OWN if getattr(own, name) != getattr(known, name)}
+    changes = {name: getattr(own, name) for name in OWN if getattr(own, name) != getattr(config.distillation, name)}
     unknown = [name for name in spec.changes if name not in OWN]
     if unknown:
         raise ConfigError(f"a strategy's changes must be of {', '.join(OWN)}, got {unknown[0]!r}")
@@ -211,17 +210,17 @@ def _written(key: str, special: Changes) -> str:
 def _read(text: str, config: Config) -> Fixed | Adaptive:
     """What text means, with what the configuration gives a policy."""
     name, *options = text.split(":")
-    given = dict(_option(option, text) for option in options)
-    if len(given) < len(options):
+    values = dict(_option(option, text) for option in options)
+    if len(values) < len(options):
         raise ConfigError(f"a strategy's parameters must be given once each, got {text!r}")
     key = name.strip().lower()
     if key in BASELINES:
-        if given:
-            raise ConfigError(f"strategy {name!r} takes no parameters, got {', '.join(given)}")
+        if values:
+            raise ConfigError(f"strategy {name!r} takes no parameters, got {', '.join(values)}")
         return BASELINES[key]
-    own = override(config, {name: value for name, value in given.items() if name in OWN}).distillation
-    changes = {name: getattr(own, name) for name in given if name in OWN}
-    rest = {name: value for name, value in given.items() if name not in OWN}
+    own = override(config, {name: value for name, value in values.items() if name in OWN}).distillation
+    changes = {name: getattr(own, name) for name in values if name in OWN}
+    rest = {name: value for name, value in values.items() if name not in OWN}
     if "+" in key or key in ("img", "txt", "multi"):
         if rest:
             unknown = next(iter(rest))
@@ -240,18 +239,18 @@ def _option(option: str, text: str) -> tuple[str, str]:
 
 def _inherited(key: str, config: Config) -> dict[str, Any]:
     """What the configuration says of a policy's parameters."""
-    known = {"decay": config.distillation.decay, "initial_plays": config.distillation.initial_plays}
-    return {f.name: known[f.name] for f in fields(POLICIES[key]) if f.name in known}
+    values = {"decay": config.distillation.decay, "initial_plays": config.distillation.initial_plays}
+    return {f.name: values[f.name] for f in fields(POLICIES[key]) if f.name in values}
 
 
-def _policy(key: str, given: Mapping[str, str], config: Config) -> Policy:
+def _policy(key: str, values: Mapping[str, str], config: Config) -> Policy:
     policies = [name for name in POLICIES if name != "oracle"]  # outside a simulation nobody knows the true means
     if key not in policies:
         valid = [*BASELINES, *KEYS, *policies]
         raise ConfigError(f"unknown strategy {key!r}{nearest(key, valid)}")
     kinds: dict[str, Any] = {f.name: f.type for f in fields(POLICIES[key])}
     parameters = _inherited(key, config)
-    for name, value in given.items():
+    for name, value in values.items():
         if name not in kinds:
             raise ConfigError(f"{key} has no parameter {name!r}{nearest(name, [*kinds, 'reward'])}")
         parameters[name] = cast(kinds[name], value, f"{key}'s {name}")

@@ -111,9 +111,9 @@ class Student:
     def _keep_good(self) -> None:
         """Note the state before the round, over the last one's where it has the same tensors."""
         now = {name: part.state_dict() for name, part in self.parts().items()}
-        kept, new = [*_tensors(self.good)], [*_tensors(now)]
-        if len(kept) == len(new):
-            for old, tensor in zip(kept, new, strict=True):
+        last, new = [*_tensors(self.good)], [*_tensors(now)]
+        if len(last) == len(new):
+            for old, tensor in zip(last, new, strict=True):
                 old.copy_(tensor)
         else:  # the first rounds: optimizers make their moments when they need them
             self.good = _copied(now)

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from optima_lab.distill.losses import at_least_fp32
 from optima_lab.errors import ConfigError, nearest
 
 
@@ -33,7 +34,7 @@ class Terms:
         if not self.logits:
             return None
         if callable(self.logits):
-            found = self.logits(output)
+            logits = self.logits(output)
         else:
             parts = output if isinstance(output, Mapping) else getattr(output, "__dict__", {})
             if parts.get(self.logits) is None:
@@ -41,5 +42,5 @@ class Terms:
                 raise ConfigError(
                     f"logits must name a part of the output, got {self.logits!r}{nearest(self.logits, names)}"
                 )
-            found = parts[self.logits]
-        return found.float() if found.itemsize < 4 else found
+            logits = parts[self.logits]
+        return at_least_fp32(logits)

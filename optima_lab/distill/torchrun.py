@@ -33,22 +33,22 @@ def launch(environment: Mapping[str, str] | None = None) -> Launch:
 
     Raises ConfigError for a set that is not whole (a variable left over from elsewhere) or contradicts itself.
     """
-    known = os.environ if environment is None else environment
-    given = {name: known[name].strip() for name in VARIABLES if known.get(name, "").strip()}
-    if not given:
+    variables = os.environ if environment is None else environment
+    values = {name: variables[name].strip() for name in VARIABLES if variables.get(name, "").strip()}
+    if not values:
         return Launch()
-    missing = [name for name in VARIABLES if name not in given]
+    missing = [name for name in VARIABLES if name not in values]
     if missing:
-        raise _refusal(given, f"{_names(missing)} {'is' if len(missing) == 1 else 'are'} missing")
-    rank, size, local, port = (_number(given, name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"))
+        raise _refusal(values, f"{_names(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+    rank, size, local, port = (_number(values, name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"))
     if not rank < size:
-        raise _refusal(given, f"RANK={rank} must be below WORLD_SIZE={size}")
+        raise _refusal(values, f"RANK={rank} must be below WORLD_SIZE={size}")
     if not local <= rank:
-        raise _refusal(given, f"LOCAL_RANK={local} must be at most RANK={rank}")
+        raise _refusal(values, f"LOCAL_RANK={local} must be at most RANK={rank}")
     if not 0 < port < 65536:
-        raise _refusal(given, f"MASTER_PORT={port} must be between 1 and 65535")
-    if not re.fullmatch(r"[\w.:%-]+", given["MASTER_ADDR"], re.ASCII):
-        raise _refusal(given, f"MASTER_ADDR={given['MASTER_ADDR']!r} must be a host's name or address")
+        raise _refusal(values, f"MASTER_PORT={port} must be between 1 and 65535")
+    if not re.fullmatch(r"[\w.:%-]+", values["MASTER_ADDR"], re.ASCII):
+        raise _refusal(values, f"MASTER_ADDR={values['MASTER_ADDR']!r} must be a host's name or address")
     return Launch(rank, size, local)
 
 
@@ -58,15 +58,15 @@ def without_launch(environment: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in environment.items() if k not in theirs and not k.startswith("TORCHELASTIC_")}
 
 
-def _number(given: Mapping[str, str], name: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", given[name]):
-        raise _refusal(given, f"{name}={given[name]!r} must be a whole number")
-    return int(given[name])
+def _number(values: Mapping[str, str], name: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", values[name]):
+        raise _refusal(values, f"{name}={values[name]!r} must be a whole number")
+    return int(values[name])
 
 
-def _refusal(given: Mapping[str, str], why: str) -> ConfigError:
+def _refusal(values: Mapping[str, str], why: str) -> ConfigError:
     needed = f"the environment must hold all of torchrun's {', '.join(VARIABLES)}, or none"
-    return ConfigError(f"{needed}; {why}: start with torchrun, or unset {' '.join(given)}")
+    return ConfigError(f"{needed}; {why}: start with torchrun, or unset {' '.join(values)}")
 
 
 def _names(names: list[str]) -> str:

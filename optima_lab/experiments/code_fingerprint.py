@@ -29,8 +29,8 @@ TOLD = "OPTIMA_LAB_CODE_TOLD"  # of the environment, so that the processes of a 
 @cache
 def code_fingerprint() -> str:
     """16 hex digits of the code that decides numbers, as it lay on disk when first asked for."""
-    found = (path for name in DECIDING for path in (LIBRARY / name, *(LIBRARY / name).rglob("*.py")))
-    files = sorted(path for path in found if path.is_file())
+    paths = (path for name in DECIDING for path in (LIBRARY / name, *(LIBRARY / name).rglob("*.py")))
+    files = sorted(path for path in paths if path.is_file())
     collects = gc.isenabled()
     gc.disable()  # trees of thousands of nodes, all alive: looking through them takes as long as making them
     try:

@@ -31,7 +31,7 @@ from optima_lab.experiments.population import (
     evaluation_records,
     make_students,
     require_comparable,
-    run_about,
+    run_info,
     write_data,
 )
 from optima_lab.experiments.records import Writer, write_json
@@ -86,7 +86,7 @@ class Contest:
         self._rounds = distill(config, self._task, self._students)
         self.folder = _new_folder(where / "games" / task, f"{preset}-s{seed}")
         with ExitStack() as files:
-            places = [(self.folder / strategy.id, run_about(config, strategy)) for strategy in strategies]
+            places = [(self.folder / strategy.id, run_info(config, strategy)) for strategy in strategies]
             self._writers = [files.enter_context(Writer(*place)) for place in places]
             self._close = finalize(self, files.pop_all().close)  # a contest may be left at any time
         self.names = [strategy.text for strategy in strategies]
@@ -105,8 +105,8 @@ class Contest:
         self._hand.chosen[:] = [ARMS.index(parse_arm(arm))] if arm else []
         step, taken = next(self._rounds)
         self.left -= 1
-        for known, writer, (rounds, steps) in zip(self.rounds, self._writers, taken, strict=True):
-            known += rounds
+        for played, writer, (rounds, steps) in zip(self.rounds, self._writers, taken, strict=True):
+            played += rounds
             writer.append("rounds", rounds)
             writer.append("steps", steps)
             writer.flush()

@@ -77,13 +77,13 @@ def export(folder: Path, out: Path, onnx: bool = False) -> Path:
         raise ConfigError(f"out must be a new or empty folder, got {str(out)!r}")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        about = {"format": FORMAT, "task": student.task.name, "strategy": student.strategy}
-        about |= {"classes": list(student.classes), "size": asdict(student.size)}
-        about |= {"tokenizer": _keep_tokenizer(student.tokenizer, out)}
+        config = {"format": FORMAT, "task": student.task.name, "strategy": student.strategy}
+        config |= {"classes": list(student.classes), "size": asdict(student.size)}
+        config |= {"tokenizer": _keep_tokenizer(student.tokenizer, out)}
         save_model(student.model, out / WEIGHTS)
         if onnx:
             _write_onnx(student, out / ONNX)
-        write_json(out / CONFIG, about)  # last: a folder that has it is whole
+        write_json(out / CONFIG, config)  # last: a folder that has it is whole
     except OSError as error:
         raise RecordError(f"{out} must be writable: {error.strerror or error}") from None
     return out
@@ -113,25 +113,25 @@ def _write_onnx(student: LoneStudent, path: Path) -> None:
     size, batch = student.size, torch.export.Dim("batch", min=1)
     images = torch.zeros(2, student.task.pictures, 3, size.image_size, size.image_size)
     tokens = torch.zeros(2, student.tokenizer.tokens, dtype=torch.long)
-    known = {"input_names": ["images", "tokens"], "output_names": ["logits"], "external_data": False, "verbose": False}
+    kwargs = {"input_names": ["images", "tokens"], "output_names": ["logits"], "external_data": False, "verbose": False}
     axes = {"images": {0: batch}, "tokens": {0: batch}}
     quiet = StringIO()  # torch and onnxscript tell of their passes
     with catch_warnings(action="ignore"), redirect_stdout(quiet), redirect_stderr(quiet), replacing(path) as part:
         model = _Logits(student.model.cpu()).eval()
-        torch.onnx.export(model, (images, tokens), part, dynamo=True, dynamic_shapes=axes, **known)
+        torch.onnx.export(model, (images, tokens), part, dynamo=True, dynamic_shapes=axes, **kwargs)
 
 
 def _exported(folder: Path) -> LoneStudent:
     path = folder / CONFIG
-    about = read_json(path)
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    config = read_json(path)
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise RecordError(f"{path} must be what `export` of this version writes (format {FORMAT})")
     try:
-        task, classes = TASKS[about["task"]], tuple(map(str, about["classes"]))
-        shape, kept = _shape(about["size"]), about["tokenizer"]
-        tokens = _whole(kept["tokens"])
-        if kept["kind"] == "open_clip":
-            tokenizer: Tokenizer = OpenClipTokenizer.open(kept["name"], tokens)
+        task, classes = TASKS[config["task"]], tuple(map(str, config["classes"]))
+        shape, saved = _shape(config["size"]), config["tokenizer"]
+        tokens = _whole(saved["tokens"])
+        if saved["kind"] == "open_clip":
+            tokenizer: Tokenizer = OpenClipTokenizer.open(saved["name"], tokens)
         else:
             tokenizer = SentencePieceTokenizer.open(folder / TOKENIZER, tokens)
         model = for_task(build(shape, 0), shape, task.pictures, len(classes), 0)
@@ -139,7 +139,7 @@ def _exported(folder: Path) -> LoneStudent:
         raise
     except (AttributeError, KeyError, TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError) as error:
         raise RecordError(f"{path} must describe a student: {type(error).__name__} {error}") from None
-    return _ready(task, model, folder / WEIGHTS, shape, tokenizer, classes, str(about.get("strategy", "")))
+    return _ready(task, model, folder / WEIGHTS, shape, tokenizer, classes, str(config.get("strategy", "")))
 
 
 _MOST = 1 << 20  # no number of a shape is larger; a stranger's could ask for all memory
@@ -151,28 +151,27 @@ def _whole(value: Any) -> int:
     return value
 
 
-def _shape(given: Mapping[str, Any]) -> CoCaConfig:
-    known = {field.name for field in fields(CoCaConfig)}
-    if set(given) != known:
-        raise ValueError(f"its size must have {', '.join(sorted(known))}")
-    texts = {name: str(given[name]) for name in ("decoder", "architecture")}
-    image, text, decoder = map(_whole, given["layers"])
-    numbers = {name: _whole(given[name]) for name in known - set(texts) - {"layers", "position_scale"}}
-    scale = given["position_scale"]  # of first parameters alone
+def _shape(size: Mapping[str, Any]) -> CoCaConfig:
+    names = {field.name for field in fields(CoCaConfig)}
+    if set(size) != names:
+        raise ValueError(f"its size must have {', '.join(sorted(names))}")
+    texts = {name: str(size[name]) for name in ("decoder", "architecture")}
+    image, text, decoder = map(_whole, size["layers"])
+    numbers = {name: _whole(size[name]) for name in names - set(texts) - {"layers", "position_scale"}}
+    scale = size["position_scale"]  # of first parameters alone
     if type(scale) is not float or not 0.0 < scale < 100.0:
         raise ValueError(f"needs a position_scale between 0 and 100, got {scale!r}")
     return CoCaConfig((image, text, decoder), position_scale=scale, **numbers, **texts)  # pyright: ignore[reportArgumentType]
 
 
 def _of_run(folder: Path) -> LoneStudent:
-    about = check_run(read_json(folder / "run.json"), folder / "run.json")
+    run_info = check_run(read_json(folder / "run.json"), folder / "run.json")
     if not (folder / "student.safetensors").exists():
         raise RecordError(f"{folder} must be the folder of a finished run; it has no student.safetensors yet")
     place = folder.resolve().parent / "experiment.json"
     summary = check_summary(read_json(place), place)
-    config = recorded_config(folder / "run.json", about, recorded_config(place, summary))
-    runs = folder.resolve().parents[2]
-    source = locate(config, runs)
+    config = recorded_config(folder / "run.json", run_info, recorded_config(place, summary))
+    source = locate(config, folder.resolve().parents[2])
     if source.fingerprint != summary.get("data_fingerprint"):
         raise ConfigError(
             f"data must be what the run saw ({summary.get('data_fingerprint')}), for its classes and tokens; got "
@@ -184,7 +183,7 @@ def _of_run(folder: Path) -> LoneStudent:
     shape = student_config(config, tokenizer.vocab_size)
     classes, task = _classes(config, source.folder), TASKS[config.task]
     model = for_task(build(shape, 0), shape, task.pictures, len(classes), 0)
-    return _ready(task, model, folder / "student.safetensors", shape, tokenizer, classes, about["strategy"])
+    return _ready(task, model, folder / "student.safetensors", shape, tokenizer, classes, run_info["strategy"])
 
 
 def _classes(config: Config, folder: Path) -> tuple[str, ...]:

@@ -26,9 +26,9 @@ def write_parquet(frame: pd.DataFrame, path: str | Path) -> Path:
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with mappings as JSON."""
-    found = frame.copy()
-    for name in (name for name in found.columns if found[name].dtype.kind == "O"):
-        if any(isinstance(value, Mapping) for value in found[name]):
-            texts = [json_text(value, sort_keys=True) if isinstance(value, Mapping) else None for value in found[name]]
-            found[name] = pd.Series(texts, index=found.index, dtype=object)
-    return found
+    result = frame.copy()
+    for name in (name for name in result.columns if result[name].dtype.kind == "O"):
+        if any(isinstance(value, Mapping) for value in result[name]):
+            texts = [json_text(value, sort_keys=True) if isinstance(value, Mapping) else None for value in result[name]]
+            result[name] = pd.Series(texts, index=result.index, dtype=object)
+    return result

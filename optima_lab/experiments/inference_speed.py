@@ -117,8 +117,8 @@ def run(timing: Timing, runs: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"runs must be a folder that can be written; {runs}: {error.strerror}") from None
     seconds = measure({name: shape(name, timing) for name in REPORTED}, timing)
-    about = torch.cuda.get_device_name() if where.type == "cuda" else f"CPU, {_threads(torch.get_num_threads())}"
-    record = {"device": about, "pixels": timing.pixels, "text_tokens": timing.text_tokens, "batch": timing.batch}
+    processor = torch.cuda.get_device_name() if where.type == "cuda" else f"CPU, {_threads(torch.get_num_threads())}"
+    record = {"device": processor, "pixels": timing.pixels, "text_tokens": timing.text_tokens, "batch": timing.batch}
     record |= {"models": seconds}
     write_text(runs / "speed.json", json_text(record, indent=2) + "\n", durable=True)
     return record
@@ -136,8 +136,8 @@ def table(record: Mapping[str, Any]) -> str:
         own = _spread([value / batch for value in seconds], "{:.4g}")
         lines.append(f"{name:8}{own:>28}{_spread(ratios[name], '{:.2f}'):>28}{REPORTED[name]:>7.1f}×")
     count = len(next(iter(record["models"].values())))
-    said = f"{record['device']}, {record['pixels']} px, {record['text_tokens']} tokens, batch {batch}"
-    return "\n".join([*lines, f"{said}: median (quartiles) of {count} interleaved repetitions"])
+    setting = f"{record['device']}, {record['pixels']} px, {record['text_tokens']} tokens, batch {batch}"
+    return "\n".join([*lines, f"{setting}: median (quartiles) of {count} interleaved repetitions"])
 
 
 def _spread(values: Sequence[float], form: str) -> str:

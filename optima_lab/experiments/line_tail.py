@@ -28,8 +28,8 @@ class LineTail:
                 self.count, self.offset, self.last = 0, 0, b""
             new, newline, _ = file.read().rpartition(b"\n")
         before, lines = self.count, new.split(b"\n") if newline else []
-        found = parsed(self.path, [*(line.decode("utf-8", "replace") for line in lines), ""], before + 1)
+        records = parsed(self.path, [*(line.decode("utf-8", "replace") for line in lines), ""], before + 1)
         if newline:
             self.count, self.offset = before + len(lines), self.offset + len(new) + 1
             self.last = lines[-1] + newline
-        return before, found
+        return before, records

@@ -35,12 +35,12 @@ def _is_project(folder: Path, runs: Path) -> bool:
     return False
 
 
-def announce(folder: Path, waiting: Sequence[tuple[Config, int]], asked: str | Path) -> None:
+def announce(folder: Path, waiting: Sequence[tuple[Config, int]], runs: str | Path) -> None:
     """Say on standard error where runs are looked for, where that is not `asked`, and what will be trained."""
     where = f"runs are looked for in {folder.absolute()}"
     if waiting:
         print(f"{where}; {_training(folder, waiting)}", file=sys.stderr, flush=True)
-    elif folder != expand(asked):
+    elif folder != expand(runs):
         print(where, file=sys.stderr, flush=True)
 
 
@@ -66,8 +66,8 @@ def _time(folder: Path, waiting: Sequence[tuple[Config, int]], new: Sequence[Con
     if new:
         before = new[0].pretraining
         seconds += (before.pretrain_steps + before.base_steps) * TEACHER_STEP[preset]
-    told = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, round(seconds))} s"
-    return f"about {told}{' as the runs there took' if measured else ' on two cores'}"
+    duration = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, round(seconds))} s"
+    return f"about {duration}{' as the runs there took' if measured else ' on two cores'}"
 
 
 def _measured(folder: Path, preset: str) -> float:

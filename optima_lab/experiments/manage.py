@@ -53,8 +53,8 @@ def survey(runs: Path) -> list[RunStatus]:
 
 def parts(runs: Path) -> list[Path]:
     """What killed processes left half-written, wherever nobody is at work."""
-    found = (path for path in runs.rglob("*.part") if is_part(path) and not path.is_symlink())
-    left = sorted(path for path in found if not maker_lives(path))
+    paths = (path for path in runs.rglob("*.part") if is_part(path) and not path.is_symlink())
+    left = sorted(path for path in paths if not maker_lives(path))
     return [path for path in left if not any(_busy(folder) for folder in path.parents if runs in folder.parents)]
 
 
@@ -65,7 +65,7 @@ def _busy(folder: Path) -> bool:
 def _entry(folder: Path) -> RunStatus:
     files = [path.lstat() for path in folder.rglob("*") if not path.is_dir()]
     age = time() - max([each.st_mtime for each in files], default=folder.lstat().st_mtime)
-    known = {"age_seconds": max(0.0, age), "size_bytes": sum(each.st_size for each in files)}
+    usage = {"age_seconds": max(0.0, age), "size_bytes": sum(each.st_size for each in files)}
     busy = taken(folder)
     try:
         if folder.is_symlink():
@@ -73,11 +73,11 @@ def _entry(folder: Path) -> RunStatus:
         finished, runs, step, steps = _progress(folder, busy)
         other = len(of_other_code(folder.glob("*")))
     except (OptimaError, OSError) as error:
-        return RunStatus(folder, "broken", **known, why=one_line(str(error)))
+        return RunStatus(folder, "broken", **usage, why=one_line(str(error)))
     whole = runs > 0 and finished == runs and not busy
     left = "interrupted" if age < STALE_SECONDS else "stale"
     state = "training" if busy else "done" if whole else left
-    return RunStatus(folder, state, finished, runs, step, steps, **known, other_code=other)
+    return RunStatus(folder, state, finished, runs, step, steps, **usage, other_code=other)
 
 
 def _progress(folder: Path, busy: bool) -> tuple[int, int, int, int]:
@@ -117,13 +117,13 @@ def report(runs: Path) -> Iterator[str]:
         yield f"nothing is recorded below {one_line(str(runs), 50)}"
         return
     yield f"{'experiment':<32}{'state':<12}{'runs':>6}{'step':>15}{'age':>7}{'size':>8}"
-    told = _told_apart(entries)
+    differences = _differences(entries)
     for entry in entries:
         name = one_line(str(entry.folder.relative_to(runs)))
         name = name if len(name) <= 31 else f"{name[:30]}…"
         progress = (f"{entry.finished}/{entry.runs}", f"{entry.step:,}/{entry.steps:,}")
         yield f"{name:<32}{entry.state:<12}{progress[0]:>6}{progress[1]:>15}{age(entry):>7}{size(entry.size_bytes):>8}"
-        yield from (f"  {line}" for line in wrap(told.get(entry.folder, ""), 78))
+        yield from (f"  {line}" for line in wrap(differences.get(entry.folder, ""), 78))
         if entry.other_code:
             yield f"  {entry.other_code} of these runs were made by other code: keep them, or clean and train anew"
         yield from (f"  {entry.why[at : at + 78]}" for at in range(0, min(len(entry.why), 3 * 78), 78))
@@ -138,20 +138,20 @@ def report(runs: Path) -> Iterator[str]:
         yield f"{len(left)} half-written files of processes that ended: clean parts"
 
 
-def _told_apart(entries: Sequence[RunStatus]) -> dict[Path, str]:
+def _differences(entries: Sequence[RunStatus]) -> dict[Path, str]:
     """For each experiment what tells it apart from others of its task, and its runs that differ under one name."""
     whole = [entry.folder for entry in entries if entry.runs and entry.state != "broken"]
     whole = [folder for folder in whole if (folder / "experiment.json").is_file()]
     summaries = [read_json(folder / "experiment.json") for folder in whole]
-    asked = [variants.of_summary(f.parent.name, s, f.name) for f, s in zip(whole, summaries, strict=True)]
-    told = {}
-    for folder, each, facts in zip(whole, asked, variants.of_experiments(asked), strict=True):
+    experiments = [variants.of_summary(f.parent.name, s, f.name) for f, s in zip(whole, summaries, strict=True)]
+    differences = {}
+    for folder, each, facts in zip(whole, experiments, variants.of_experiments(experiments), strict=True):
         begun = tuple(sorted(path.parent.name for path in folder.glob("*/run.json")))
         place = RecordFolder(folder, begun, each.seed)
         names = told_apart([(place, read_json(folder / name / "run.json")) for name in begun])
         own = [name for name in names if base(name) != name]
-        told[folder] = "; ".join([*([variants.written("", facts).strip(" []")] if facts else []), *own])
-    return told
+        differences[folder] = "; ".join([*([variants.written("", facts).strip(" []")] if facts else []), *own])
+    return differences
 
 
 def age(entry: RunStatus) -> str:
@@ -176,17 +176,17 @@ def chosen(runs: Path, names: Sequence[str]) -> list[Path]:
 
     Raises ConfigError for a name that is none of them or leads out of `runs`, and where a process is at work.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     entries = survey(runs)
     for name in names:
         if name in WORDS:
-            found += parts(runs) if name == "parts" else [e.folder for e in entries if e.state == name]
+            paths += parts(runs) if name == "parts" else [e.folder for e in entries if e.state == name]
         else:
-            found.append(_named(runs, name))
-    for path in found:
+            paths.append(_named(runs, name))
+    for path in paths:
         if any(taken(folder) for folder in (path, path.parent) if folder.is_dir()):
             raise ConfigError(f"{path} must be left alone: a process is writing there")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
 def _named(runs: Path, name: str) -> Path:

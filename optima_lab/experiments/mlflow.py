@@ -25,12 +25,12 @@ class MLflow(NumberWatcher):
         from mlflow.entities import Param  # pyright: ignore[reportMissingImports]
 
         self._client = self._client or MlflowClient()
-        known = self._client.get_experiment_by_name(self.experiment)
-        place = known.experiment_id if known else self._client.create_experiment(self.experiment)
-        found = self._client.search_runs([place], f"tags.`{TAG}` = '{run.id}'", max_results=1)
-        theirs = found[0] if found else self._client.create_run(place, run_name=run.name, tags={TAG: run.id})
+        experiment = self._client.get_experiment_by_name(self.experiment)
+        place = experiment.experiment_id if experiment else self._client.create_experiment(self.experiment)
+        runs = self._client.search_runs([place], f"tags.`{TAG}` = '{run.id}'", max_results=1)
+        theirs = runs[0] if runs else self._client.create_run(place, run_name=run.name, tags={TAG: run.id})
         self._runs[run.id] = theirs.info.run_id
-        if not found:
+        if not runs:
             parameters = [Param(name, str(value)) for name, value in run.parameters.items()]
             self._client.log_batch(theirs.info.run_id, params=parameters)
 
@@ -39,9 +39,9 @@ class MLflow(NumberWatcher):
         from mlflow.entities import Metric  # pyright: ignore[reportMissingImports]
 
         now = int(1000 * time.time())
-        found = [Metric(_allowed(name), value, now, step) for name, value, step in numbers]
-        for first in range(0, len(found), _MOST):
-            self._client.log_batch(self._runs[run.id], metrics=found[first : first + _MOST])
+        metrics = [Metric(_allowed(name), value, now, step) for name, value, step in numbers]
+        for first in range(0, len(metrics), _MOST):
+            self._client.log_batch(self._runs[run.id], metrics=metrics[first : first + _MOST])
 
     def end(self, run: WatchedRun, stopped: str) -> None:
         """Close it: finished, or failed where it was stopped or interrupted."""

@@ -42,9 +42,9 @@ class PopulationSpec:
     changes: Mapping[str, str] = field(default_factory=dict)
     most_seeds: int = 0
 
-    def seeds(self, asked: int) -> int:
+    def seeds(self, count: int) -> int:
         """Of so many seeds, how many this population gets."""
-        return min(asked, self.most_seeds) if self.most_seeds else asked
+        return min(count, self.most_seeds) if self.most_seeds else count
 
     @property
     def size(self) -> int:
@@ -72,12 +72,12 @@ def populations(name: str) -> tuple[PopulationSpec, ...]:
 
 def some_populations(name: str, names: str = "") -> tuple[PopulationSpec, ...]:
     """Those of `names` between commas, in their order; '': all. Raises ConfigError for an unknown one."""
-    known = {population.name: population for population in populations(name)}
-    wanted = [part.strip() for part in names.split(",")] if names.strip() else list(known)
+    specs = {population.name: population for population in populations(name)}
+    wanted = [part.strip() for part in names.split(",")] if names.strip() else list(specs)
     for one in wanted:
-        if one not in known:
-            raise ConfigError(f"populations must be of {', '.join(known)}, got {one!r}{nearest(one, list(known))}")
-    return tuple(known[one] for one in wanted)
+        if one not in specs:
+            raise ConfigError(f"populations must be of {', '.join(specs)}, got {one!r}{nearest(one, list(specs))}")
+    return tuple(specs[one] for one in wanted)
 
 
 def _by_need(one: Mapping[str, str], small: str) -> tuple[PopulationSpec, ...]:
@@ -93,15 +93,15 @@ def _by_need(one: Mapping[str, str], small: str) -> tuple[PopulationSpec, ...]:
     )
 
 
-def _joined(found: dict[str, list[Experiment]], known: Mapping[str, PopulationSpec]) -> dict[str, list[Experiment]]:
+def _joined(gathered: dict[str, list[Experiment]], specs: Mapping[str, PopulationSpec]) -> dict[str, list[Experiment]]:
     """The main population with the strategies of all others of its configuration: they lie in the same folders."""
     more: dict[Path, list[str]] = {}
-    for name, experiments in found.items():
-        for experiment in experiments if not known[name].changes else ():
+    for name, experiments in gathered.items():
+        for experiment in experiments if not specs[name].changes else ():
             names = more.setdefault(experiment.folder, [])
             names += [strategy for strategy in experiment.only if strategy not in names]
-    main = [replace(e, only=tuple(more[e.folder])) for e in found.get("main", ())]
-    return {**found, "main": main} if main else found
+    main = [replace(e, only=tuple(more[e.folder])) for e in gathered.get("main", ())]
+    return {**gathered, "main": main} if main else gathered
 
 
 def gather(
@@ -111,26 +111,26 @@ def gather(
 
     Raises ConfigError for an unknown population, task or change.
     """
-    known = {population.name: population for population in some_populations(name, names)}
+    specs = {population.name: population for population in some_populations(name, names)}
     chosen = list(TASKS) if tasks.strip() == "all" else [part.strip() for part in tasks.split(",")]
-    given: dict[str, Any] = {**parse_changes(changes)}
-    found = {
+    overrides: dict[str, Any] = {**parse_changes(changes)}
+    gathered = {
         one: [
             experiment
             for task in chosen
             for experiment in run(
                 task,
                 name,
-                known[one].seeds(seeds),
+                specs[one].seeds(seeds),
                 data,
                 runs,
-                known[one].strategies,
-                **{**given, **known[one].changes},
+                specs[one].strategies,
+                **{**overrides, **specs[one].changes},
             )
         ]
-        for one in known
+        for one in specs
     }
-    return _joined(found, known)
+    return _joined(gathered, specs)
 
 
 def main_strategies(name: str) -> tuple[str, ...]:

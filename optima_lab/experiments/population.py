@@ -16,7 +16,7 @@ from optima_lab.data.datasets import TaskData, locate
 from optima_lab.data.synthetic.write import write_world
 from optima_lab.display import name_of
 from optima_lab.distill import parallel
-from optima_lab.distill.checkpoint import Checkpointer, Pupils, kept_students
+from optima_lab.distill.checkpoint import Checkpointer, Pupils, saved_students
 from optima_lab.distill.parallel import device
 from optima_lab.distill.seeds import stream_seed
 from optima_lab.distill.strategies import OWN, Strategy
@@ -28,7 +28,7 @@ from optima_lab.experiments.ids import content_hash
 from optima_lab.experiments.records import Writer, read_lines, why_stopped, write_json
 from optima_lab.experiments.teachers import TeacherCache, evaluation_rows, load_model, save_model
 from optima_lab.experiments.watch import WatchedRun, Watching
-from optima_lab.experiments.watchers import asked_for
+from optima_lab.experiments.watchers import enabled_watchers
 from optima_lab.files import drop_parts
 from optima_lab.progress import progress
 from optima_lab.tasks.distillation import CoCaDistillation
@@ -95,17 +95,17 @@ def train_population(
         teacher, facts = _taught(assistant, shop), {**facts, "assistant": {"experiment": assistant.id}}
     first = parallel.rank() == 0
     if first:
-        write_json(folder / "experiment.json", {**_about(config, shop), **facts})
+        write_json(folder / "experiment.json", {**_experiment_info(config, shop), **facts})
     task, models, students = make_students(config, shop, teacher, strategies)
     keeper = Checkpointer(folder / f"resume-{content_hash(*sorted(s.id for s in strategies))}.pt", code_fingerprint())
     done = _restore(keeper, folder, students)
     parallel.barrier()  # until everyone knows where to go on: the first now cuts the records there
     with shop.stages.stage("students"), ExitStack() as stack:
-        abouts = [(folder / s.id, run_about(config, s)) for s in strategies] if first else []
-        writers = [stack.enter_context(Writer(place, about, done)) for place, about in abouts]
-        watchers = [*asked_for(), *callbacks]
-        known = [WatchedRun(place.resolve(), about, done) for place, about in abouts if watchers]
-        watching = [stack.enter_context(Watching(run, watchers)) for run in known]
+        infos = [(folder / s.id, run_info(config, s)) for s in strategies] if first else []
+        writers = [stack.enter_context(Writer(place, info, done)) for place, info in infos]
+        watchers = [*enabled_watchers(), *callbacks]
+        watched = [WatchedRun(place.resolve(), info, done) for place, info in infos if watchers]
+        watching = [stack.enter_context(Watching(run, watchers)) for run in watched]
         _train(config, task, students, models, writers, keeper, done, watching)
     if first:
         drop_parts(folder)
@@ -156,7 +156,7 @@ def _restore(keeper: Checkpointer, folder: Path, students: Sequence[Student]) ->
 def _drop_finished(folder: Path) -> None:
     """Remove what is kept of students who have all ended: whoever was killed between their ends left it."""
     for path in folder.glob("resume-*.pt"):
-        if all((folder / name / "done.json").exists() for name in kept_students(path)):
+        if all((folder / name / "done.json").exists() for name in saved_students(path)):
             path.unlink(missing_ok=True)
 
 
@@ -190,19 +190,19 @@ def _train(
     """
     data = task.data
     when = evaluation_steps(config)
-    about = f"{data.task.title}: {len(students)} students, seed {config.seed}, rounds"
+    description = f"{data.task.title}: {len(students)} students, seed {config.seed}, rounds"
     rounds = distill(config, task, students, done)
-    for step, taken in progress(rounds, about, total=config.rounds, done=done // config.distillation.round_steps):
+    for step, taken in progress(rounds, description, total=config.rounds, done=done // config.distillation.round_steps):
         if not writers:
             continue
-        found = evaluation_records(config, task.teacher, models, data, step) if step in when else [[] for _ in students]
-        for writer, (rounds, steps), evals in zip(writers, taken, found, strict=True):
+        lines = evaluation_records(config, task.teacher, models, data, step) if step in when else [[] for _ in students]
+        for writer, (rounds, steps), evals in zip(writers, taken, lines, strict=True):
             writer.append("rounds", rounds)
             writer.append("steps", steps)
             writer.append("evals", evals)
             writer.flush()
-        for watched, (rounds, steps), evals in zip(watching, taken, found, strict=False):
-            watched.told(rounds, steps, evals)
+        for watched, (rounds, steps), evals in zip(watching, taken, lines, strict=False):
+            watched.tell_records(rounds, steps, evals)
         if step < config.training.steps and all(student.ends(step) for student in students):
             keeper.keep(step, {"students": Pupils(students)})
 
@@ -229,12 +229,12 @@ def evaluation_records(
         for line, result in zip(
             lines, evaluate(models, teacher, data, split, rows, config.evaluation.eval_batch), strict=True
         ):
-            known = {"step": step, "round": step // config.distillation.round_steps, "split": name}
-            line += [{**known, "metric": metric, "value": value} for metric, value in result.metrics().items()]
+            moment = {"step": step, "round": step // config.distillation.round_steps, "split": name}
+            line += [{**moment, "metric": metric, "value": value} for metric, value in result.metrics().items()]
     return lines
 
 
-def _about(config: Config, shop: TeacherCache) -> dict[str, Any]:
+def _experiment_info(config: Config, shop: TeacherCache) -> dict[str, Any]:
     data = shop.data
     skipped = [reason for split in (data.train, data.dev, data.test) for reason in split.skipped]
     return {
@@ -250,14 +250,14 @@ def _about(config: Config, shop: TeacherCache) -> dict[str, Any]:
     }
 
 
-def run_about(config: Config, strategy: Strategy) -> dict[str, Any]:
+def run_info(config: Config, strategy: Strategy) -> dict[str, Any]:
     """What run.json says of a strategy's run."""
     own = strategy.configure(config)
-    about = {
+    info = {
         "strategy": name_of(strategy.text),
         "code": code_fingerprint(),
         **{k: getattr(strategy, k) for k in ("text", "arm", "policy", "parameters", "reward")},
     }
     source = strategy.own.source
-    about |= {"own": {"id": source.id, "source": source.texts}} if source.id else {}
-    return {**about, **{name: getattr(own.distillation, name) for name in OWN}, "config": flat(own)}
+    info |= {"own": {"id": source.id, "source": source.texts}} if source.id else {}
+    return {**info, **{name: getattr(own.distillation, name) for name in OWN}, "config": flat(own)}

@@ -38,18 +38,18 @@ def predict_split(folder: Path, data: Path, out: Path, split: str = "test", batc
     if batch_size < 1:
         raise ConfigError(f"batch must be at least 1, got {batch_size}")
     student = open_student(folder)
-    name, known = student.task.name, (*SPLITS, *(QUESTIONS if student.task.name == "vqa" else ()))
-    if split not in known:
-        raise ConfigError(f"split must be one of {', '.join(known)}; got {split!r}{nearest(split, known)}")
+    name, splits = student.task.name, (*SPLITS, *(QUESTIONS if student.task.name == "vqa" else ()))
+    if split not in splits:
+        raise ConfigError(f"split must be one of {', '.join(splits)}; got {split!r}{nearest(split, splits)}")
     records = read_questions(data, split) if split in QUESTIONS else read(name, data, split)
     arrays = pack(name, split, records, student.tokenizer, student.size.image_size, vocabulary=student.classes or None)
-    found = results(student, arrays, batch_size)
+    answers = results(student, arrays, batch_size)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(out, found)
+        write_json(out, answers)
     except OSError as error:
         raise RecordError(f"{out} must be a file that can be written: {error.strerror}") from None
-    return len(found)
+    return len(answers)
 
 
 @torch.inference_mode()

@@ -31,10 +31,10 @@ class Writer:
     A run that goes on after `done` steps keeps its records up to there; later ones will be written again.
     """
 
-    def __init__(self, folder: Path, about: Mapping[str, Any], done: int = 0) -> None:
+    def __init__(self, folder: Path, run_info: Mapping[str, Any], done: int = 0) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "run.json", about)
+        write_json(folder / "run.json", run_info)
         for name in LINES:
             _cut(folder / f"{name}.jsonl", done)
         self._files = {name: (folder / f"{name}.jsonl").open("a", encoding="utf-8") for name in LINES}
@@ -59,8 +59,8 @@ class Writer:
 
 def _cut(path: Path, done: int) -> None:
     """Leave the records of the first `done` steps, whole or not at all."""
-    kept = [record for record in read_lines(path) if record["step"] <= done] if done else []
-    write_text(path, "".join(json_text(record) + "\n" for record in kept), durable=True)
+    records = [record for record in read_lines(path) if record["step"] <= done] if done else []
+    write_text(path, "".join(json_text(record) + "\n" for record in records), durable=True)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -95,11 +95,11 @@ def read_speed(path: str | Path) -> dict[str, Any]:
     Raises RecordError where the file is no such record.
     """
     path = expand(path)
-    known = read_json(path) if path.exists() else {}
-    models = known.get("models", {}) if isinstance(known, dict) else None
+    speeds = read_json(path) if path.exists() else {}
+    models = speeds.get("models", {}) if isinstance(speeds, dict) else None
     if not isinstance(models, dict) or not all(_are_seconds(each) for each in models.values()):
         raise RecordError(f"{path} must hold lists of seconds by model under 'models'")
-    return known
+    return speeds
 
 
 def _are_seconds(values: Any) -> bool:
@@ -164,7 +164,7 @@ def read_runs(experiments: Sequence[RecordFolder]) -> pd.DataFrame:
     the configuration's to their values; `parameters` are its policy's.
     """
     rows = []
-    for known, folder, about in _folders(experiments):
+    for labels, folder, run_info in _folders(experiments):
         population = folder.parent / "experiment.json"
         whole = read_json(population).get("config", {}) if population.exists() else {}
         evals = [e for e in _lines(folder, "evals") if e["metric"] == "score" and e["value"] is not None]
@@ -173,35 +173,35 @@ def read_runs(experiments: Sequence[RecordFolder]) -> pd.DataFrame:
         scores = {f"score_{split}": last.get(split, float("nan")) for split in ("test", "dev")}
         steps = rounds[-1]["step"] if rounds else 0
         done = (folder / "done.json").exists()
-        made = {"done": done, "record_version": about.get("record_version", 0)}
-        made |= {"parameters": dict(about.get("parameters") or {})}
-        arm = {"arm": about.get("arm", ""), **_arm(about, about)}
-        rows.append({**known, **arm, **scores, "steps": steps, **made, **_settings(about, whole)})
+        made = {"done": done, "record_version": run_info.get("record_version", 0)}
+        made |= {"parameters": dict(run_info.get("parameters") or {})}
+        arm = {"arm": run_info.get("arm", ""), **_arm(run_info, run_info)}
+        rows.append({**labels, **arm, **scores, "steps": steps, **made, **_settings(run_info, whole)})
     columns = ["task", "experiment", "seed", "strategy", "arm", "score_test", "score_dev", "steps", "done", "stopped"]
     return pd.DataFrame(rows, columns=[*columns, "record_version", "policy", "reward", *SETTINGS, "own", "parameters"])
 
 
-def _settings(about: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(run_info: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
     """How a run's arms were chosen and what was matched; None where it is not recorded.
 
-    `about` is the run, whose configuration has its own P, attention and weights already; `whole` is the population's
+    `run_info` is the run, whose configuration has its own P, attention and weights already; `whole` is the population's
     configuration, where γ and T0 are those of whoever trained last.
     """
-    usual = {"reward": "all", **{name: about.get("config", {}).get(name) for name in SETTINGS}}
-    given = {**about.get("parameters", {}), **about}
-    found = {name: value if given.get(name) is None else given[name] for name, value in usual.items()}
-    usual |= {name: whole[name] for name in SETTINGS if name in whole and name not in about.get("parameters", {})}
-    own = {name: found[name] for name, value in usual.items() if value is not None and found[name] != value}
-    return {"policy": about.get("policy", ""), **found, "own": own}
+    usual = {"reward": "all", **{name: run_info.get("config", {}).get(name) for name in SETTINGS}}
+    recorded = {**run_info.get("parameters", {}), **run_info}
+    values = {name: value if recorded.get(name) is None else recorded[name] for name, value in usual.items()}
+    usual |= {name: whole[name] for name in SETTINGS if name in whole and name not in run_info.get("parameters", {})}
+    own = {name: values[name] for name, value in usual.items() if value is not None and values[name] != value}
+    return {"policy": run_info.get("policy", ""), **values, "own": own}
 
 
 def _folders(experiments: Sequence[RecordFolder]) -> Iterable[tuple[dict[str, Any], Path, Mapping[str, Any]]]:
     """Every run that has begun: what it is known by, its folder, its run.json; names tell apart what differs."""
-    found = [(each, *run) for each in experiments for run in _begun(each)]
-    names = told_apart([(each, about) for each, _, about in found])
-    for (each, folder, about), name in zip(found, names, strict=True):
-        known = {"task": each.task, "experiment": each.id, "seed": each.seed, "strategy": name}
-        yield {**known, "stopped": why_stopped(folder)}, folder, about
+    runs = [(each, *run) for each in experiments for run in _begun(each)]
+    names = told_apart([(each, run_info) for each, _, run_info in runs])
+    for (each, folder, run_info), name in zip(runs, names, strict=True):
+        labels = {"task": each.task, "experiment": each.id, "seed": each.seed, "strategy": name}
+        yield {**labels, "stopped": why_stopped(folder)}, folder, run_info
 
 
 def _begun(each: RecordFolder) -> Iterable[tuple[Path, Mapping[str, Any]]]:
@@ -218,31 +218,30 @@ def told_apart(runs: Sequence[tuple[RecordFolder, Mapping[str, Any]]]) -> list[s
 
     Runs of one key may be averaged over seeds; two of one seed and task never share one.
     """
-    folders = list({each.folder: (each, about) for each, about in reversed(runs)}.values())
-    told = variants.of_experiments([_asked(each, about) for each, about in folders])
-    by_folder = {each.folder: facts for (each, _), facts in zip(folders, told, strict=True)}
-    known = [(each.task, strategy_of(about), repr(by_folder[each.folder])) for each, about in runs]
-    own = variants.of_runs([(key, variants.settings(about)) for key, (_, about) in zip(known, runs, strict=True)])
+    folders = list({each.folder: (each, run_info) for each, run_info in reversed(runs)}.values())
+    differences = variants.of_experiments([_identity(each, run_info) for each, run_info in folders])
+    by_folder = {each.folder: facts for (each, _), facts in zip(folders, differences, strict=True)}
+    keys = [(each.task, strategy_of(run_info), repr(by_folder[each.folder])) for each, run_info in runs]
+    own = variants.of_runs([(key, variants.settings(run_info)) for key, (_, run_info) in zip(keys, runs, strict=True)])
     return [
-        variants.written(strategy_of(about), {**facts, **by_folder[each.folder]})
-        for (each, about), facts in zip(runs, own, strict=True)
+        variants.written(strategy_of(run_info), {**facts, **by_folder[each.folder]})
+        for (each, run_info), facts in zip(runs, own, strict=True)
     ]
 
 
-def _asked(each: RecordFolder, about: Mapping[str, Any]) -> variants.Asked:
+def _identity(each: RecordFolder, run_info: Mapping[str, Any]) -> variants.Identity:
     """An experiment as it was asked for; one that lacks its own record is known by one of its runs."""
     path = each.folder / "experiment.json"
     whole = read_json(path) if path.is_file() else {}
-    known = whole if isinstance(whole, dict) and isinstance(whole.get("config"), dict) else about
-    asked = variants.of_summary(each.task, known, each.id, each.seed)
-    return replace(asked, seed=each.seed)
+    summary = whole if isinstance(whole, dict) and isinstance(whole.get("config"), dict) else run_info
+    return replace(variants.of_summary(each.task, summary, each.id, each.seed), seed=each.seed)
 
 
 def of_other_code(folders: Iterable[Path]) -> list[Path]:
     """Those of these runs, by folder, that have ended and that other code made than this, or code that is not known."""
     ended = [folder / "run.json" for folder in folders if (folder / "done.json").exists()]
-    told = {path.parent: check_run(read_json(path), path).get("code") for path in ended if path.exists()}
-    return [folder for folder, code in told.items() if code != code_fingerprint()]
+    codes = {path.parent: check_run(read_json(path), path).get("code") for path in ended if path.exists()}
+    return [folder for folder, code in codes.items() if code != code_fingerprint()]
 
 
 def why_stopped(folder: Path) -> str:
@@ -253,9 +252,9 @@ def why_stopped(folder: Path) -> str:
 
 def _frame(experiments: Sequence[RecordFolder], name: str, of_run: Sequence[str] = ()) -> pd.DataFrame:
     rows = [
-        {**known, **record, **_arm(record, about), **known, **{key: about.get(key) for key in of_run}}
+        {**labels, **record, **_arm(record, run_info), **labels, **{key: run_info.get(key) for key in of_run}}
         # known first and last: a record decides neither order nor who it belongs to
-        for known, folder, about in _folders(experiments)
+        for labels, folder, run_info in _folders(experiments)
         for record in _lines(folder, name)
     ]
     frame = pd.DataFrame(rows)
@@ -265,9 +264,9 @@ def _frame(experiments: Sequence[RecordFolder], name: str, of_run: Sequence[str]
     return frame
 
 
-def _arm(record: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, str]:
+def _arm(record: Mapping[str, Any], run_info: Mapping[str, Any]) -> dict[str, str]:
     """A record's arm as strategies write it; modules of a user's own keep their names."""
-    return {"arm": record["arm"].lower()} if record.get("arm") and about.get("modules") is None else {}
+    return {"arm": record["arm"].lower()} if record.get("arm") and run_info.get("modules") is None else {}
 
 
 def _lines(folder: Path, name: str) -> list[Mapping[str, Any]]:

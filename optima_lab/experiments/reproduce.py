@@ -36,17 +36,17 @@ def rerun(folder: Path, runs: Path, own: Strategies = ()) -> Experiment:
     if not begun:
         raise RecordError(f"{folder} must hold a run; it has no run.json")
     tell_other_code(of_other_code(begun))
-    given = {strategy.id: strategy for strategy in (parse_strategies(own, config) if own else ())}
-    return run_seed(config, runs, [given.get(each.name) or strategy_text(each, config) for each in begun])
+    by_id = {strategy.id: strategy for strategy in (parse_strategies(own, config) if own else ())}
+    return run_seed(config, runs, [by_id.get(each.name) or strategy_text(each, config) for each in begun])
 
 
 def _same_data(config: Config, runs: Path, summary: Any) -> None:
     from optima_lab.data.datasets import locate
 
-    found, known = locate(config, runs).fingerprint, summary.get("data_fingerprint")
-    if found != known:
+    current, recorded = locate(config, runs).fingerprint, summary.get("data_fingerprint")
+    if current != recorded:
         raise ConfigError(
-            f"data must be what the run saw ({known}), got {config.data.folder or 'the embedded world'}: {found}"
+            f"data must be what the run saw ({recorded}), got {config.data.folder or 'the embedded world'}: {current}"
         )
 
 
@@ -57,13 +57,13 @@ def strategy_text(folder: Path, config: Config) -> str:
     a user's own code.
     """
     path = folder / "run.json"
-    about = check_run(read_json(path), path)
-    if about.get("own"):
+    run_info = check_run(read_json(path), path)
+    if run_info.get("own"):
         raise ConfigError(
             f"{folder.name} needs its own code, unchanged, as it is in {path}: in Python, rerun(folder, runs, own=[…]) "
-            f"with what was given to run for {about['strategy']}"
+            f"with what was given to run for {run_info['strategy']}"
         )
-    text = about.get("text")
+    text = run_info.get("text")
     if not isinstance(text, str):
         raise RecordError(f"{path} must hold the strategy's text: it is of another version; train it anew")
     try:

@@ -37,7 +37,7 @@ def run(
     runs: str = "runs",
     strategies: Strategies = "all",
     changes: str = "",
-    told: bool = True,
+    verbose: bool = True,
     reward: str | RewardFunction = "all",
     losses: Sequence[Loss] = (),
     callbacks: Sequence[Any] = (),
@@ -45,7 +45,7 @@ def run(
 ) -> list[Experiment]:
     """The experiments of a task (or several) for seeds 0 … seeds-1 (or those listed), each with all `strategies`.
 
-    What is missing is trained; before, a line says what that is and how long it takes (not where `told` is False).
+    What is missing is trained; before, a line says what that is and how long it takes (not where `verbose` is False).
     `runs` that does not exist here is looked for in the folders above (`looking.runs_folder`). `overrides` are fields
     of `Config`; `changes` are the same as text, 'decay=0.9, round_steps=5', for notebooks.
     Strategies may be policies of the user's own; `reward`, a function of the losses before and after a round, is what
@@ -54,17 +54,17 @@ def run(
     Raises ConfigError for anything misnamed or out of range before training, and DataError or RecordError where files
     are missing, broken or cannot be written.
     """
-    given = {**parse_changes(changes), **overrides}
+    options = {**parse_changes(changes), **overrides}
     tasks = [task] if isinstance(task, str) else list(task)
-    configs = [config for name in tasks for config in configurations(name, preset, seeds, data, **given)]
+    configs = [config for name in tasks for config in configurations(name, preset, seeds, data, **options)]
     folder = runs_folder(runs)
     check_watchers(callbacks)
-    asked = strategies if isinstance(strategies, Given) else Given(strategies, reward, losses)
+    wanted = strategies if isinstance(strategies, Given) else Given(strategies, reward, losses)
     with interruptible():
-        waiting = [(config, len(pending(config, folder, asked))) for config in configs]
-        if told:
+        waiting = [(config, len(pending(config, folder, wanted))) for config in configs]
+        if verbose:
             announce(folder, [each for each in waiting if each[1]], runs)
-        return [run_seed(config, folder, asked, callbacks) for config in configs]
+        return [run_seed(config, folder, wanted, callbacks) for config in configs]
 
 
 def configurations(
@@ -150,14 +150,14 @@ def _place(config: Config, runs: Path, strategies: Strategies) -> tuple[Path, tu
 
 def open_experiments(runs: str | Path = "runs") -> list[Experiment]:
     """All experiments recorded below `runs`, with every strategy that has begun, ordered by task and folder."""
-    found = []
+    experiments = []
     for path in sorted(runs_folder(runs).glob("*/*/experiment.json")):
         summary = check_summary(read_json(path), path)
         config = recorded_config(path, summary)
         only = tuple(sorted(p.parent.name for p in path.parent.glob("*/run.json")))
-        found.append(Experiment(path.parent, only, config.seed, config, {**summary, "config": flat(config)}))
-    tell_other_code(of_other_code(each.folder / name for each in found for name in each.only))
-    return found
+        experiments.append(Experiment(path.parent, only, config.seed, config, {**summary, "config": flat(config)}))
+    tell_other_code(of_other_code(each.folder / name for each in experiments for name in each.only))
+    return experiments
 
 
 def find(task: str, preset: str = "laptop", runs: str | Path = "runs", changes: str = "") -> list[Experiment]:
@@ -166,13 +166,13 @@ def find(task: str, preset: str = "laptop", runs: str | Path = "runs", changes: 
     Raises RecordError where there is none, naming those of the task that are recorded.
     """
     ours = [each for each in open_experiments(runs) if each.task == task]
-    asked = parse_changes(changes)
-    found = [each for each in ours if each.config.preset == preset and alike(flat(each.config), asked)]
-    if not found:
-        known = ", ".join(each.id for each in ours) or "none"
-        text = ", ".join([task, preset, *(f"{name}={value}" for name, value in asked.items())])
-        raise RecordError(f"no experiment of {text} is recorded below {expand(runs)}; of {task} there are: {known}")
-    return found
+    wanted = parse_changes(changes)
+    matching = [each for each in ours if each.config.preset == preset and alike(flat(each.config), wanted)]
+    if not matching:
+        recorded = ", ".join(each.id for each in ours) or "none"
+        text = ", ".join([task, preset, *(f"{name}={value}" for name, value in wanted.items())])
+        raise RecordError(f"no experiment of {text} is recorded below {expand(runs)}; of {task} there are: {recorded}")
+    return matching
 
 
 def first_plays(experiments: Sequence[Experiment]) -> dict[str, dict[str, int]]:
@@ -180,8 +180,7 @@ def first_plays(experiments: Sequence[Experiment]) -> dict[str, dict[str, int]]:
 
     A policy that was recorded has its own, the others what their configuration would have given them.
     """
-    runs = read_runs(experiments)
-    own = {row["policy"]: row["parameters"] for row in runs.to_dict("records")}
+    own = {row["policy"]: row["parameters"] for row in read_runs(experiments).to_dict("records")}
     usual = experiments[0].config.distillation.initial_plays if experiments else 0
     forced = [name for name, kind in POLICIES.items() if "initial_plays" in {f.name for f in fields(kind)}]
     return {name: {"initial_plays": int(own.get(name, {}).get("initial_plays", usual))} for name in forced}

@@ -59,8 +59,8 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def _named(folder: Path, names: re.Pattern[str]) -> list[Path]:
-    found = (path for path in folder.iterdir() if names.fullmatch(path.name) or is_part(path))
-    return sorted(path for path in found if path.is_symlink() or path.is_file())
+    paths = (path for path in folder.iterdir() if names.fullmatch(path.name) or is_part(path))
+    return sorted(path for path in paths if path.is_symlink() or path.is_file())
 
 
 def remove_ours(folder: Path) -> list[str]:

@@ -67,19 +67,20 @@ def check_whole(record: Mapping[str, Any], name: str, path: Path) -> Mapping[str
     return record
 
 
-def check_run(about: Any, path: Path) -> Mapping[str, Any]:
+def check_run(run_info: Any, path: Path) -> Mapping[str, Any]:
     """The content of a run.json. Raises RecordError where it names no strategy or a part is of the wrong kind."""
-    if not isinstance(about, dict) or not isinstance(about.get("strategy"), str) or not _name(about["strategy"]):
-        raise RecordError(f"{path} must hold a strategy's name, got {_short(about)}")
+    strategy = run_info.get("strategy") if isinstance(run_info, dict) else None
+    if not isinstance(strategy, str) or not _name(strategy):
+        raise RecordError(f"{path} must hold a strategy's name, got {_short(run_info)}")
     for key in ("text", "code", "arm", "policy"):
-        if not _name(about.get(key)):
-            raise RecordError(f"{path}: {key} must be a short text, got {_short(about[key])}")
-    if not _count(about.get("record_version", 0)):
-        raise RecordError(f"{path}: record_version must be {_COUNT[1]}, got {_short(about['record_version'])}")
+        if not _name(run_info.get(key)):
+            raise RecordError(f"{path}: {key} must be a short text, got {_short(run_info[key])}")
+    if not _count(run_info.get("record_version", 0)):
+        raise RecordError(f"{path}: record_version must be {_COUNT[1]}, got {_short(run_info['record_version'])}")
     for key in ("config", "parameters", "own"):
-        if not isinstance(about.get(key, {}), dict):
-            raise RecordError(f"{path} must hold an object under {key!r}, got {_short(about[key])}")
-    return about
+        if not isinstance(run_info.get(key, {}), dict):
+            raise RecordError(f"{path} must hold an object under {key!r}, got {_short(run_info[key])}")
+    return run_info
 
 
 def check_ended(ended: Any, path: Path) -> str:
@@ -87,10 +88,10 @@ def check_ended(ended: Any, path: Path) -> str:
 
     Raises RecordError where that is of the wrong kind.
     """
-    told = ended.get("stopped", {}) if isinstance(ended, dict) else None
-    if not isinstance(told, dict) or (told and not (_count(told.get("round")) and isinstance(told.get("where"), str))):
+    stop = ended.get("stopped", {}) if isinstance(ended, dict) else None
+    if not isinstance(stop, dict) or (stop and not (_count(stop.get("round")) and isinstance(stop.get("where"), str))):
         raise RecordError(f"{path} must hold a round and where it stopped under 'stopped', got {_short(ended)}")
-    return one_line(f"round {told['round']}: {told['where']}", 200) if told else ""
+    return one_line(f"round {stop['round']}: {stop['where']}", 200) if stop else ""
 
 
 def check_summary(summary: Any, path: Path) -> Mapping[str, Any]:
@@ -135,14 +136,14 @@ def _short(value: Any, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def strategy_of(about: Mapping[str, Any]) -> str:
+def strategy_of(run_info: Mapping[str, Any]) -> str:
     """The key of a run's strategy: its text, or in a run.json without one what its name says."""
-    return about.get("text") or key_of(about["strategy"])
+    return run_info.get("text") or key_of(run_info["strategy"])
 
 
-def arms_of(about: Mapping[str, Any]) -> Arms:
+def arms_of(run_info: Mapping[str, Any]) -> Arms:
     """The arms of a run: of the modules that its run.json names, else CoCa's. Raises ValueError where it names none."""
-    modules = about.get("modules")
+    modules = run_info.get("modules")
     if modules is None:
         return COCA
     if not isinstance(modules, list) or not all(isinstance(name, str) and len(name) <= 100 for name in modules):

@@ -55,16 +55,16 @@ class Sweep:
         """A call for every seed and task, the slowest task of a seed first; `place` tells whose outcome it is."""
         tasks = sorted(self.tasks, key=lambda task: (not TASKS[task].captions, -TASKS[task].pictures))
         first = int(self.changes.get("seed", 0))
-        known = {
+        arguments = {
             **self.configured(),
             "runs": str(expand(self.runs).absolute()),
             "strategies": self.strategies,
             "seeds": 1,
             "callbacks": self.callbacks,
         }
-        known["told"] = False  # the command's own bars say it
+        arguments["verbose"] = False  # the command's own bars say it
         seeds = range(first, first + self.seeds)
-        return [(run_or_say, place, task, {**known, "seed": seed}) for seed in seeds for task in tasks]
+        return [(run_or_say, place, task, {**arguments, "seed": seed}) for seed in seeds for task in tasks]
 
     def configured(self) -> dict[str, Any]:
         """The arguments of `configurations` but the task."""
@@ -222,13 +222,13 @@ def prepared(name: str, *arguments: Any) -> bool:
     from optima_lab.experiments import population
 
     try:
-        known = {
+        functions = {
             "write_data": population.write_data,
             "pretrain_teacher": population.pretrain_teacher,
             "pretrain_base": population.pretrain_base,
             "teach": population.teach,
         }
-        known[name](*arguments)
+        functions[name](*arguments)
     except OptimaError:
         return False
     return True

@@ -109,24 +109,23 @@ class TeacherCache:
         """What no model at all reaches, and a student-sized one that sees no picture (captions: one person)."""
         stage = narrow(self.config, TrainingStage)
         name = f"{stage.task}-baselines-{self._id(stage)}"
-        folder = self._once(name, "baselines", lambda keeper: (None, self._baselines(stage, keeper)))
-        return _facts(folder)
+        return _facts(self._once(name, "baselines", lambda keeper: (None, self._baselines(stage, keeper))))
 
     def _judge(self, model: TaskModel, data: TaskData) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for name, split in (("dev", data.dev), ("test", data.test)):
             rows = evaluation_rows(data, split)
-            found = evaluate([model], None, data, split, rows, self.config.evaluation.eval_batch)[0]
-            result |= {f"{metric}_{name}": value for metric, value in found.metrics().items()}
-            result |= {} if np.isfinite(found.score) else {f"score_{name}": None}  # CIDEr of one picture
+            evaluation = evaluate([model], None, data, split, rows, self.config.evaluation.eval_batch)[0]
+            result |= {f"{metric}_{name}": value for metric, value in evaluation.metrics().items()}
+            result |= {} if np.isfinite(evaluation.score) else {f"score_{name}": None}  # CIDEr of one picture
             if name == "test" and not data.task.captions:
-                result["kinds"] = kind_scores(split, rows, found.right)
+                result["kinds"] = kind_scores(split, rows, evaluation.right)
         return result
 
     def _baselines(self, stage: TrainingStage, keeper: Checkpointer) -> dict[str, Any]:
         if self.data.task.captions:
-            found = (retrieval_score(self.data), human_score(self.data))
-            score, human = (value if np.isfinite(value) else None for value in found)  # CIDEr of one picture
+            scores = (retrieval_score(self.data), human_score(self.data))
+            score, human = (value if np.isfinite(value) else None for value in scores)  # CIDEr of one picture
             return {"baseline": {"name": "retrieval", "score": score}, "human": {"score": human}}
         constant = constant_scores(self.data)
         model = text_only(stage, self.pretrained("base"), self.data, keeper)
@@ -153,8 +152,8 @@ class TeacherCache:
                     if model is not None:
                         _require_finite(model, f"{stage} ({name})", keeper)
                         save_model(model, folder / "model.safetensors")
-                    about = {**facts, "code": code_fingerprint()}
-                    write_json(folder / "about.json", about)  # last: what is there now is whole
+                    content = {**facts, "code": code_fingerprint()}
+                    write_json(folder / "about.json", content)  # last: what is there now is whole
                     keeper.drop()
                     drop_parts(folder)
         return folder
@@ -175,9 +174,9 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 def _require_finite(model: nn.Module, what: str, keeper: Checkpointer) -> None:
     """A model that went wrong is not kept, nor what it would go on from: whoever learned from it would be blamed."""
-    if found := first_not_finite(model.state_dict()):
+    if problem := first_not_finite(model.state_dict()):
         keeper.drop()
-        raise ConfigError(f"{what} must end with finite numbers; {found}; smaller learning rates may help")
+        raise ConfigError(f"{what} must end with finite numbers; {problem}; smaller learning rates may help")
 
 
 def _filled(model: Model, folder: Path, stage: PretrainingStage) -> Model:
@@ -217,5 +216,5 @@ def load_model(model: nn.Module, path: Path) -> None:
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:160]
         raise RecordError(f"{path} must hold this model's weights as safetensors: {reason}") from None
-    if found := first_not_finite(state):
-        raise RecordError(f"{path} must hold finite numbers; {found}; remove {path.parent} to make it anew")
+    if problem := first_not_finite(state):
+        raise RecordError(f"{path} must hold finite numbers; {problem}; remove {path.parent} to make it anew")

@@ -21,7 +21,7 @@ Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Identity:
     """One experiment: its configuration by flat names, the fingerprint of its data, its folder's name."""
 
     task: str
@@ -31,47 +31,49 @@ class Asked:
     data: str = ""
 
 
-def of_summary(task: str, summary: Facts, name: str, seed: int = -1) -> Asked:
+def of_summary(task: str, summary: Facts, name: str, seed: int = -1) -> Identity:
     """What an experiment.json says of it; `name` is its folder's."""
     config = summary.get("config")
-    known: Facts = config if isinstance(config, Mapping) else {}
+    values: Facts = config if isinstance(config, Mapping) else {}
     data = str(summary.get("data_fingerprint") or "")
     with suppress(ConfigError):  # what is told apart need not be whole
-        known = flat(config_of(known, data, name))
-    return Asked(task, int(known.get("seed", seed)), name, known, data)
+        values = flat(config_of(values, data, name))
+    return Identity(task, int(values.get("seed", seed)), name, values, data)
 
 
-def of_experiments(asked: Sequence[Asked]) -> list[Facts]:
+def of_experiments(experiments: Sequence[Identity]) -> list[Facts]:
     """For each experiment what tells it apart from the others of its task, in the order of the parameters."""
-    found: list[Facts] = [{} for _ in asked]
-    for places in _grouped(range(len(asked)), lambda place: asked[place].task):
-        for place, facts in zip(places, _of_task([asked[place] for place in places]), strict=True):
-            found[place] = facts
-    return found
+    differences: list[Facts] = [{} for _ in experiments]
+    for places in _grouped(range(len(experiments)), lambda place: experiments[place].task):
+        for place, facts in zip(places, _of_task([experiments[place] for place in places]), strict=True):
+            differences[place] = facts
+    return differences
 
 
-def _of_task(asked: Sequence[Asked]) -> list[Facts]:
-    told = [{name: each.config.get(name) for name in _differing([a.config for a in asked])} for each in asked]
-    if "preset" in (told[0] if told else {}):  # everything differs: what is usual for a preset is not said
-        told = [{"preset": t["preset"], **_unusual(a, t)} for a, t in zip(asked, told, strict=True)]
-    told = _refined(told, [{"data": each.data[:8]} for each in asked])
-    return _refined(told, [{"id": each.id.rpartition("-")[2]} for each in asked], [each.seed for each in asked])
+def _of_task(experiments: Sequence[Identity]) -> list[Facts]:
+    differing = _differing([each.config for each in experiments])
+    facts: list[Facts] = [{name: each.config.get(name) for name in differing} for each in experiments]
+    if "preset" in differing:  # everything differs: what is usual for a preset is not said
+        facts = [{"preset": own["preset"], **_unusual(e, own)} for e, own in zip(experiments, facts, strict=True)]
+    facts = _refined(facts, [{"data": each.data[:8]} for each in experiments])
+    ids = [{"id": each.id.rpartition("-")[2]} for each in experiments]
+    return _refined(facts, ids, [each.seed for each in experiments])
 
 
-def _refined(told: Sequence[Facts], more: Sequence[Facts], apart: Sequence[Hashable] = ()) -> list[Facts]:
-    """`told` with `more` where those told the same differ in it; with `apart`, only where it is the same for two."""
-    found = [*told]
-    for places in _grouped(range(len(told)), lambda place: _key(told[place])):
+def _refined(facts: Sequence[Facts], more: Sequence[Facts], apart: Sequence[Hashable] = ()) -> list[Facts]:
+    """`facts` with `more` where those of like facts differ in it; with `apart`, only where it is the same for two."""
+    refined = [*facts]
+    for places in _grouped(range(len(facts)), lambda place: _key(facts[place])):
         same = len({apart[place] for place in places}) < len(places) if apart else True
         if same and len({_key(more[place]) for place in places}) > 1:
             for place in places:
-                found[place] = {**told[place], **more[place]}
-    return found
+                refined[place] = {**facts[place], **more[place]}
+    return refined
 
 
-def _unusual(asked: Asked, told: Facts) -> Facts:
-    usual = _usual(asked.task, str(asked.config.get("preset")))
-    return {name: value for name, value in told.items() if name != "preset" and usual.get(name) != value}
+def _unusual(experiment: Identity, facts: Facts) -> Facts:
+    usual = _usual(experiment.task, str(experiment.config.get("preset")))
+    return {name: value for name, value in facts.items() if name != "preset" and usual.get(name) != value}
 
 
 @cache
@@ -92,21 +94,21 @@ def _compared() -> tuple[str, ...]:
 
 def of_runs(named: Sequence[tuple[Hashable, Facts]]) -> list[Facts]:
     """For each run, (its name and whatever else it is known by, its settings), what tells it apart from its like."""
-    found: list[Facts] = [{} for _ in named]
+    differences: list[Facts] = [{} for _ in named]
     for places in _grouped(range(len(named)), lambda place: named[place][0]):
         settings = [named[place][1] for place in places]
         names = dict.fromkeys(name for each in settings for name in each)
         differing = [name for name in names if len({repr(each.get(name)) for each in settings}) > 1]
         for place in places:
-            found[place] = {name: named[place][1][name] for name in differing if name in named[place][1]}
-    return found
+            differences[place] = {name: named[place][1][name] for name in differing if name in named[place][1]}
+    return differences
 
 
-def settings(about: Facts) -> Facts:
+def settings(run_info: Facts) -> Facts:
     """How a run's arms were chosen, from its run.json: policy, its parameters, reward, the user's own code."""
-    given, own = about.get("parameters") or {}, about.get("own") or {}
-    told = {"policy": about.get("policy") or "", **given, "reward": about.get("reward") or "all"}
-    return {**told, "source": str(own["id"])[:6]} if own.get("id") else told
+    policy_parameters, own = run_info.get("parameters") or {}, run_info.get("own") or {}
+    facts = {"policy": run_info.get("policy") or "", **policy_parameters, "reward": run_info.get("reward") or "all"}
+    return {**facts, "source": str(own["id"])[:6]} if own.get("id") else facts
 
 
 def written(strategy: str, facts: Facts) -> str:
@@ -122,10 +124,10 @@ def _short(value: Any) -> str:
 def alike(config: Facts, changes: Facts) -> bool:
     """Whether a configuration is its preset's but for these changes (and the seed, and what changes no record)."""
     try:
-        asked = flat(preset(str(config["task"]), str(config["preset"]), **changes))
+        expected = flat(preset(str(config["task"]), str(config["preset"]), **changes))
     except (KeyError, ConfigError):
         return False
-    return not _differing([config, asked])
+    return not _differing([config, expected])
 
 
 def _grouped(places: Iterable[int], key: Any) -> Iterable[list[int]]:

@@ -30,15 +30,15 @@ class WatchedRun:
     """A run as watchers know it; `about` is its run.json, `done` the steps behind it (0 for one that begins)."""
 
     folder: Path
-    about: Mapping[str, Any]
+    run_info: Mapping[str, Any]
     done: int = 0
 
     @property
     def name(self) -> str:
         """'VQA laptop seed 0: OPTIMA (decay=0.5)'."""
-        config = self.about.get("config", {})
+        config = self.run_info.get("config", {})
         where = f"{task_title(str(config.get('task', '')))} {config.get('preset', '')} seed {config.get('seed', '')}"
-        return f"{where}: {called(strategy_of(self.about))}"
+        return f"{where}: {called(strategy_of(self.run_info))}"
 
     @property
     def id(self) -> str:
@@ -49,14 +49,14 @@ class WatchedRun:
     @property
     def arms(self) -> Arms:
         """The arms it chooses from. Raises ValueError where its run.json names no modules that could be."""
-        return arms_of(self.about)
+        return arms_of(self.run_info)
 
     @property
     def parameters(self) -> dict[str, bool | int | float | str]:
         """The run's hyper-parameters: its configuration, strategy, policy and the policy's own, reward."""
-        own = {f"policy.{name}": value for name, value in self.about.get("parameters", {}).items()}
-        asked = {name: str(self.about.get(name) or "") for name in ("strategy", "arm", "policy", "reward")}
-        return {**self.about.get("config", {}), **asked, **own}
+        own = {f"policy.{name}": value for name, value in self.run_info.get("parameters", {}).items()}
+        chosen = {name: str(self.run_info.get(name) or "") for name in ("strategy", "arm", "policy", "reward")}
+        return {**self.run_info.get("config", {}), **chosen, **own}
 
 
 class Watcher:
@@ -153,7 +153,7 @@ class Watching:
         if kind is not None:
             self.tell("end", "interrupted")
 
-    def told(self, rounds: Sequence[Line], steps: Sequence[Line], evals: Sequence[Line]) -> None:
+    def tell_records(self, rounds: Sequence[Line], steps: Sequence[Line], evals: Sequence[Line]) -> None:
         """What was recorded since the last call."""
         before = 0
         for record in rounds:
@@ -172,8 +172,8 @@ class Watching:
                 call(self.run, *deepcopy(what))
             except Exception as error:  # a user's code, or a server that does not answer
                 self._failed.add(id(watcher))
-                told = one_line(f"{type(error).__name__}: {error}", 200)
+                why = one_line(f"{type(error).__name__}: {error}", 200)
                 line = (
-                    f"note: {function_name(watcher)} failed at the {moment} of {self.run.name} and is left out: {told}"
+                    f"note: {function_name(watcher)} failed at the {moment} of {self.run.name} and is left out: {why}"
                 )
                 print(line, file=sys.stderr, flush=True)

@@ -26,7 +26,7 @@ def switch_on(names: Sequence[str]) -> None:
     os.environ[SWITCH] = ",".join(names)
 
 
-def asked_for() -> list[Watcher]:
+def enabled_watchers() -> list[Watcher]:
     """Those that were switched on, new."""
     return [WATCHERS[name]() for name in os.environ.get(SWITCH, "").split(",") if name in WATCHERS]
 
@@ -47,21 +47,21 @@ def send(folder: Path, watchers: Sequence[Any]) -> list[str]:
 
 def _has_ended(folder: Path) -> bool:
     """A loop of the user's own, whose run.json names its modules, has no end that we know."""
-    return (folder / "done.json").exists() or "modules" in _about(folder)
+    return (folder / "done.json").exists() or "modules" in _run_info(folder)
 
 
-def _about(folder: Path) -> Mapping[str, Any]:
+def _run_info(folder: Path) -> Mapping[str, Any]:
     return check_run(read_json(folder / "run.json"), folder / "run.json")
 
 
 def _send(folder: Path, watchers: Sequence[Any]) -> str:
-    run = WatchedRun(folder.resolve(), _about(folder))
+    run = WatchedRun(folder.resolve(), _run_info(folder))
     rounds, steps, evals = (list(_lines(folder, name)) for name in ("rounds", "steps", "evals"))
     with Watching(run, watchers) as watching:
         before = 0
         for record in rounds:
             now = [[line for line in lines if before < line["step"] <= record["step"]] for lines in (steps, evals)]
-            watching.told([record], *now)
+            watching.tell_records([record], *now)
             before = record["step"]
     watching.tell("end", why_stopped(folder))
     return run.name

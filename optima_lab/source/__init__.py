@@ -136,18 +136,18 @@ class _Reader:
     def _function(self, function: FunctionType) -> None:
         code = function.__code__
         text = self._note(code.co_filename, _name(function))
-        found = [node for node in ast.walk(ast.parse(text)) if _begins(node) == (code.co_firstlineno, code.co_name)]
-        if len(found) != 1:
+        nodes = [node for node in ast.walk(ast.parse(text)) if _begins(node) == (code.co_firstlineno, code.co_name)]
+        if len(nodes) != 1:
             raise ConfigError(
-                f"{_name(function)} must be found once in its source, got {len(found)}: write it as a def"
+                f"{_name(function)} must be found once in its source, got {len(nodes)}: write it as a def"
             )
-        self._keep(function, found[0], text)
-        self._used(function, found[0])
+        self._keep(function, nodes[0], text)
+        self._used(function, nodes[0])
 
     def _class(self, kind: type) -> None:
         members = dict(sorted(vars(kind).items()))  # pickled classes come back in another order
-        found = [each for each in map(_function_of, members.values()) if each]
-        own = [each for each in found if _is_users(each.__code__.co_filename) and _is_written(each)]
+        functions = [each for each in map(_function_of, members.values()) if each]
+        own = [each for each in functions if _is_users(each.__code__.co_filename) and _is_written(each)]
         inside = [each for each in own if each.__qualname__.startswith(f"{kind.__qualname__}.")]
         node, text = self._class_node(kind, inside)
         self._keep(kind, node, text)
@@ -233,12 +233,12 @@ def _codes(text: str) -> frozenset[CodeType]:
     """The code of every function of a text, compiled as a module is, and statement by statement as IPython does."""
     tree = ast.parse(text)
     units = [tree, *(ast.Module([statement], []) for statement in tree.body)]
-    found, waiting = set[CodeType](), [compile(unit, "", "exec", dont_inherit=True) for unit in units]
+    codes, waiting = set[CodeType](), [compile(unit, "", "exec", dont_inherit=True) for unit in units]
     while waiting:
         inside = [each for each in waiting.pop().co_consts if isinstance(each, CodeType)]
-        found.update(inside)
+        codes.update(inside)
         waiting += inside
-    return frozenset(found)
+    return frozenset(codes)
 
 
 def _begins(node: ast.AST) -> tuple[int, str]:

@@ -14,8 +14,8 @@ def constant_scores(data: TaskData) -> dict[str, float]:
     result: dict[str, float] = {}
     for kind in sorted(set(data.test.kinds)):
         rows = np.flatnonzero(kinds == kind)
-        known = np.array(data.train.kinds) == kind
-        votes = data.train.targets[known if known.any() else slice(None)].sum(0)
+        of_kind = np.array(data.train.kinds) == kind
+        votes = data.train.targets[of_kind if of_kind.any() else slice(None)].sum(0)
         scores[rows] = row_scores(data, data.test, rows, [int(votes.argmax())] * len(rows))
         result[kind or "all"] = 100.0 * float(scores[rows].mean())
     return result | {"all": 100.0 * float(scores.mean())}
@@ -33,10 +33,10 @@ def retrieval_score(data: TaskData, side: int = 8, block: int = 256) -> float:
     NaN where CIDEr is not defined: for one picture.
     """
     train, test = data.train.first_rows(), data.test.first_rows()
-    seen, asked = (_thumbnails(s, rows, side) for s, rows in ((data.train, train), (data.test, test)))
-    norms = (seen**2).sum(1)
-    starts = range(0, len(asked), block)
-    nearest = np.concatenate([(norms - 2 * asked[i : i + block] @ seen.T).argmin(1) for i in starts])
+    train_pixels, test_pixels = (_thumbnails(s, rows, side) for s, rows in ((data.train, train), (data.test, test)))
+    norms = (train_pixels**2).sum(1)
+    starts = range(0, len(test_pixels), block)
+    nearest = np.concatenate([(norms - 2 * test_pixels[i : i + block] @ train_pixels.T).argmin(1) for i in starts])
     written = [caption_words(data.train.references[data.train.examples[train[i]]][0]) for i in nearest]
     references = [[caption_words(text) for text in data.test.references[data.test.examples[row]]] for row in test]
     return 100.0 * cider(written, references)
@@ -44,8 +44,8 @@ def retrieval_score(data: TaskData, side: int = 8, block: int = 256) -> float:
 
 def human_score(data: TaskData) -> float:
     """CIDEr × 100 on test of each picture's first reference against its others; NaN where fewer than two have any."""
-    references = [[caption_words(text) for text in given] for given in data.test.references if len(given) > 1]
-    return 100.0 * cider([given[0] for given in references], [given[1:] for given in references])
+    references = [[caption_words(text) for text in captions] for captions in data.test.references if len(captions) > 1]
+    return 100.0 * cider([captions[0] for captions in references], [captions[1:] for captions in references])
 
 
 def _thumbnails(split: Split, rows: np.ndarray, side: int) -> np.ndarray:

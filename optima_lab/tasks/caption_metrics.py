@@ -34,8 +34,7 @@ def rouge_l(captions: Sequence[str], references: References) -> float:
 
 def unweighted(references: References) -> bool:
     """Whether CIDEr's weights log(pictures / pictures with the n-gram) are 0 for every n-gram of the references."""
-    found = {frozenset(gram for text in texts for gram in _grams(text.split())) for texts in references}
-    return len(found) < 2
+    return len({frozenset(gram for text in texts for gram in _grams(text.split())) for texts in references}) < 2
 
 
 def _grams(words: Sequence[str]) -> Iterator[tuple[str, ...]]:

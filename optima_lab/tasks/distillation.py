@@ -94,8 +94,8 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
             features, noted = encoded[spec.attention], layers if "decoder" in arm else ()
             if predict or noted:
                 features = self.decoded(coca, batch.tokens, pictures, features, noted, spec)
-            said = logits(self.teacher, features) if predict else None
-            answers[spec] = TeacherOutput(swapped(features, self.config.distillation.noise_module), said)
+            prediction = logits(self.teacher, features) if predict else None
+            answers[spec] = TeacherOutput(swapped(features, self.config.distillation.noise_module), prediction)
         return answers
 
     def _encode(self, batch: DeviceBatch, kind: str, required: Required) -> CoCaFeatures:
@@ -115,8 +115,7 @@ class CoCaDistillation(DistillationTask[DeviceBatch]):
     ) -> tuple[CoCaFeatures, Tensor]:
         """One walk; `keep` is the task layer's dropout."""
         collect = {module: self.student_layers[module] for module in arm}
-        pictures = batch.patches(model.patch_size)
-        features = self.walk(model.coca, pictures, batch.tokens, collect=collect, spec=spec)
+        features = self.walk(model.coca, batch.patches(model.patch_size), batch.tokens, collect=collect, spec=spec)
         return features, logits(model, features, keep)
 
     def training_loss(self, prediction: Tensor, batch: DeviceBatch) -> Tensor:
@@ -136,7 +135,7 @@ def swapped(features: CoCaFeatures, module: str) -> CoCaFeatures:
     if module not in features.hidden:
         return features
     hidden, attention = (
-        {**seen, module: [layer.roll(len(layer) // 2, 0) for layer in seen[module]]}
-        for seen in (features.hidden, features.attention)
+        {**layers, module: [layer.roll(len(layer) // 2, 0) for layer in layers[module]]}
+        for layers in (features.hidden, features.attention)
     )
     return replace(features, hidden=hidden, attention=attention)

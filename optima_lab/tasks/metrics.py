@@ -28,10 +28,10 @@ def vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
     As in the official evaluation answers are normalised (case, articles, punctuation, number words) only where people
     differ: to ten times 'one way', '1 way' is wrong.
     """
-    given, people = strip_answer(prediction), [strip_answer(answer) for answer in answers]
+    predicted, people = strip_answer(prediction), [strip_answer(answer) for answer in answers]
     if len(set(people)) > 1:
-        given, people = normalize_answer(given), [normalize_answer(answer) for answer in people]
-    matches, total = people.count(given), len(people)
+        predicted, people = normalize_answer(predicted), [normalize_answer(answer) for answer in people]
+    matches, total = people.count(predicted), len(people)
     # Leaving out a match leaves matches - 1 of them, leaving out another answer leaves all.
     return (matches * min(1.0, (matches - 1) / 3) + (total - matches) * min(1.0, matches / 3)) / total
 
@@ -75,9 +75,9 @@ def generate(model: TaskModel, images: Tensor, tokenizer: Tokenizer, length: int
 
 def _continued(model: TaskModel, images: Tensor, tokens: Tensor) -> Callable[[int], Tensor]:
     """Logits of the token at a step, from keys and values of those before it."""
-    seen = walk(model.coca, images, tokens, run=frozenset({"image"})).image_tokens
-    assert seen is not None
-    caption = Continuation(model.coca, seen)
+    image_tokens = walk(model.coca, images, tokens, run=frozenset({"image"})).image_tokens
+    assert image_tokens is not None
+    caption = Continuation(model.coca, image_tokens)
     return lambda step: caption.next_logits(tokens[:, step - 1], step - 1)
 
 
@@ -113,7 +113,7 @@ def evaluate(
 
     The teacher runs once for all of them; without one KL is NaN.
     """
-    found = [Evaluation(kl=0.0 if teacher else float("nan")) for _ in models]
+    results = [Evaluation(kl=0.0 if teacher else float("nan")) for _ in models]
     right: list[list[np.ndarray]] = [[] for _ in models]
     # A loss is a mean over examples, or over real tokens: weigh each batch by how many it has.
     count = (split.tokens[rows, 1:] != data.tokenizer.pad).sum(1) if data.task.captions else np.ones(len(rows))
@@ -122,19 +122,19 @@ def evaluate(
         share = float(count[start : start + len(part)].sum() / count.sum())
         batch = to_device(split.take(part), models[0].device)
         target = None if teacher is None else predict(teacher, batch)
-        for model, result, scores in zip(models, found, right, strict=True):
+        for model, result, scores in zip(models, results, right, strict=True):
             prediction = predict(model, batch)
             _add_losses(result, data, prediction, target, batch, share)
             if not data.task.captions:
                 scores.append(row_scores(data, split, part, prediction.argmax(-1).tolist()))
-    for model, result, scores in zip(models, found, right, strict=True):
+    for model, result, scores in zip(models, results, right, strict=True):
         if scores:
             result.right = np.concatenate(scores)
             result.score = 100.0 * float(result.right.mean())
         else:
             scores = caption_scores(model, data, split, rows, batch_size)
             result.score, result.more = scores.pop("cider"), scores
-    return found
+    return results
 
 
 def _add_losses(
@@ -150,13 +150,8 @@ def row_scores(data: TaskData, split: Split, rows: np.ndarray, chosen: Sequence[
     """Score from 0 to 1 of the class chosen for each row: VQA's official accuracy, or whether the label is right."""
     if data.task.name != "vqa":
         return (split.targets[rows].argmax(-1) == np.asarray(chosen)).astype(float)
-    given = (split.references[example] for example in split.examples[rows])
-    return np.array([vqa_accuracy(data.classes[c], answers) for c, answers in zip(chosen, given, strict=True)])
-
-
-def caption_score(model: TaskModel, data: TaskData, split: Split, rows: np.ndarray, batch_size: int) -> float:
-    """CIDEr of greedy captions, one for every picture that occurs in `rows`."""
-    return caption_scores(model, data, split, rows, batch_size)["cider"] / 100.0
+    references = (split.references[example] for example in split.examples[rows])
+    return np.array([vqa_accuracy(data.classes[c], answers) for c, answers in zip(chosen, references, strict=True)])
 
 
 def caption_scores(
@@ -165,10 +160,9 @@ def caption_scores(
     """'cider', 'bleu4' and 'rouge_l', × 100, of greedy captions, one for every picture that occurs in `rows`."""
     _, first = np.unique(split.views[rows, 0], return_index=True)
     rows = rows[np.sort(first)]
-    captions = write_captions(model, data.tokenizer, split, rows, batch_size)
-    written = [caption_words(caption) for caption in captions]
-    given = [[_as_decoded(text, data.tokenizer) for text in split.references[split.examples[row]]] for row in rows]
-    references = [[caption_words(text) for text in texts] for texts in given]
+    written = [caption_words(caption) for caption in write_captions(model, data.tokenizer, split, rows, batch_size)]
+    decoded = [[_as_decoded(text, data.tokenizer) for text in split.references[split.examples[row]]] for row in rows]
+    references = [[caption_words(text) for text in texts] for texts in decoded]
     return {name: 100.0 * score(written, references) for name, score in _SCORERS.items()}
 
 

@@ -57,8 +57,8 @@ def finetune(stage: FinetuningStage, coca: CoCa, data: TaskData, keeper: Checkpo
         parts.append((model.head, stage.finetuning.pooler_lr))
     optimizer = build_optimizer(stage.optim, parts)
     batches = TrainingBatches(stage, data, stage.finetuning.finetune_batch, seed)
-    kept, about = {"model": model, "optimizer": optimizer}, f"fine-tune {data.task.title}"
-    for step in keeper.steps(stage.finetuning.finetune_steps, kept, about):
+    state, description = {"model": model, "optimizer": optimizer}, f"fine-tune {data.task.title}"
+    for step in keeper.steps(stage.finetuning.finetune_steps, state, description):
         batch = batches(step)
         keep = head_dropout(model, batch, stage.finetuning.dropout, seed, step)
         prediction = logits(model, walk(model.coca, batch.images, batch.tokens), keep)
@@ -85,9 +85,9 @@ def text_only(stage: TrainingStage, base: CoCa, data: TaskData, keeper: Checkpoi
     """A student-sized model fine-tuned as a student is, but shown grey pictures."""
     model = new_student(stage, base, data, seed)
     optimizer = build_optimizer(stage.optim, [(model, stage.training.lr)])
-    training, kept = stage.training, {"model": model, "optimizer": optimizer}
+    training, state = stage.training, {"model": model, "optimizer": optimizer}
     batches = TrainingBatches(stage, blank(data), training.batch_size, seed, training.student_texts)
-    for step in keeper.steps(training.steps, kept, f"text alone {data.task.title}"):
+    for step in keeper.steps(training.steps, state, f"text alone {data.task.title}"):
         batch = batches(step)
         loss = training_loss(data.task, predict(model, batch), batch, data.tokenizer.pad)
         update(optimizer, loss, schedule(step, training.steps, training.warmup_steps), stage.optim.clip)

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from optima_lab.coca.forward import every_layer, token_logits, walk
 from optima_lab.coca.model import build
 from optima_lab.distill.attention import AttentionCall
-from optima_lab.distill.capture import Capture, Layers, Seen, find, unwrapped
+from optima_lab.distill.capture import Capture, CapturedLayer, Layers, find, unwrapped
 from optima_lab.errors import ConfigError
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -31,11 +31,11 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-def captured(model: nn.Module, globs: dict[str, Layers], forward) -> dict[str, list[Seen]]:
+def captured(model: nn.Module, globs: dict[str, Layers], forward) -> dict[str, list[CapturedLayer]]:
     capture = Capture(model, find(model, globs))
     with torch.no_grad():
         capture.run(forward)
-    return {module: capture.seen(module) for module in globs}
+    return {module: capture.captured(module) for module in globs}
 
 
 def softmaxed(call: AttentionCall) -> Tensor:
@@ -47,7 +47,7 @@ def softmaxed(call: AttentionCall) -> Tensor:
     return (scores if allowed is None else scores.masked_fill(~allowed[:, None], -1e30)).softmax(-1)
 
 
-def agree(seen: list[Seen], weights, real: Tensor | None = None) -> None:
+def agree(seen: list[CapturedLayer], weights, real: Tensor | None = None) -> None:
     """Layer by layer within 1e-6, at the queries that are real."""
     assert len(seen) == len(weights) > 1
     for layer, eager in zip(seen, weights, strict=True):
@@ -72,11 +72,11 @@ def test_coca_through_hooks_is_the_walk(kernel: str):
         trace = walk(model, images, tokens, collect=every_layer(model))
         torch.testing.assert_close(logits, token_logits(model, trace), **CLOSE)
         for module in COCA:
-            seen = capture.seen(module)
+            seen = capture.captured(module)
             torch.testing.assert_close([layer.hidden for layer in seen], trace.hidden[module], **CLOSE)
             scores = [layer.call.scores() for layer in seen if layer.call is not None]
             torch.testing.assert_close(scores, trace.attention[module], **CLOSE)
-    allowed = capture.seen("decoder")[0].call.allowed()
+    allowed = capture.captured("decoder")[0].call.allowed()
     torch.testing.assert_close(allowed, torch.ones(1, TOKENS, TOKENS, dtype=torch.bool).tril())
     assert logits.shape[-1] == VOCABULARY
 
@@ -154,7 +154,7 @@ def hf():
         return pytest.importorskip("transformers", reason="needs the extra hf")
 
 
-def both_ways(model: nn.Module, globs: dict[str, Layers], **batch) -> tuple[dict[str, list[Seen]], object]:
+def both_ways(model: nn.Module, globs: dict[str, Layers], **batch) -> tuple[dict[str, list[CapturedLayer]], object]:
     """What hooks see of the model as it is, and the output of a copy with eager attention and its weights."""
     shaken(model, 0.1).eval()
     eager = copy.deepcopy(model)
@@ -229,7 +229,7 @@ def test_nothing_is_seen_or_changed_outside_a_forward_of_ours():
     assert inside is not kernel and F.scaled_dot_product_attention is kernel
     model(x)
     with pytest.raises(ConfigError, match=r"layers.0 must run once in a forward, ran 0 times"):
-        capture.seen("text")
+        capture.captured("text")
     with pytest.raises(ZeroDivisionError):
         capture.run(lambda: 1 // 0)
     assert F.scaled_dot_product_attention is kernel and torch.backends.mha.get_fastpath_enabled()
@@ -286,7 +286,7 @@ def gradient_of(parts, x: Tensor, model: nn.Module) -> Tensor:
     glob = "*" if isinstance(parts, nn.Sequential) else "layers.*"
     capture = Capture(model, find(model, {"text": Layers(glob)}))
     capture.run(lambda: model(x))
-    return torch.stack([layer.call.scores().square().mean() for layer in capture.seen("text")]).sum()
+    return torch.stack([layer.call.scores().square().mean() for layer in capture.captured("text")]).sum()
 
 
 def test_hidden_states_that_are_none_are_refused():
@@ -294,7 +294,7 @@ def test_hidden_states_that_are_none_are_refused():
     capture = Capture(model, find(model, {"image": Layers("*")}))
     capture.run(lambda: model(torch.zeros(2, 3, 4)))
     with pytest.raises(ConfigError, match=r"layer 0 must return \(sequence, token, width\), got \(2, 12\)"):
-        capture.seen("image")
+        capture.captured("image")
 
 
 def test_a_layer_that_runs_twice_is_refused():
@@ -302,7 +302,7 @@ def test_a_layer_that_runs_twice_is_refused():
     capture = Capture(model, find(model, {"text": Layers("*")}))
     capture.run(lambda: model(model(torch.zeros(1, 1, 2))))
     with pytest.raises(ConfigError, match="ran 2 times"):
-        capture.seen("text")
+        capture.captured("text")
 
 
 def test_projected_queries_are_not_what_the_kernel_gets():

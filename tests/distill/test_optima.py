@@ -307,7 +307,7 @@ def test_a_copy_or_a_file_of_the_student_is_watched_by_nobody():
     torch.save(student, io.BytesIO())
     twin = copy.deepcopy(student)
     optima.pair._own.run(lambda: (student(**batch()), twin(**batch())))
-    assert len(optima.pair._own.seen("text")) == 2
+    assert len(optima.pair._own.captured("text")) == 2
     optima.remove_hooks()
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in student.modules())
 
@@ -332,7 +332,7 @@ def test_attention_that_is_not_seen_is_told_and_does_not_count_as_zero():
     student, teacher = models()
     with pytest.warns(UserWarning, match=r"hidden states alone .*: image \(the student's kernel was not called\)"):
         optima = an_optima(by_hand(student), teacher)
-    assert optima.pair.seen == {"text"}
+    assert optima.pair.attended == {"text"}
     with pytest.warns(UserWarning):
         blind = an_optima(student, teacher, modules={"image": MODULES["image"]}, masks={}, logits="")
     trained(blind, optimizer_for(student, blind), 2)

@@ -94,7 +94,7 @@ def test_a_changed_body_is_another_run_and_changed_words_are_not(first: dict[str
 def test_runs_of_two_bodies_are_never_averaged(runs: Path, first: dict[str, Any]) -> None:
     space = cell(POLICY.replace("np.ones", "np.zeros"))
     given = Adaptive(space["Greedy"](step=0.2), first["kl_drop"], losses=[first["cosine"]])
-    run("vqa", "smoke", runs=str(runs), strategies=given, told=False, **SMALL)
+    run("vqa", "smoke", runs=str(runs), strategies=given, verbose=False, **SMALL)
     names = [name for name in read_runs(open_experiments(runs))["strategy"] if name.startswith("Greedy")]
     assert len(set(names)) == 2 and all(re.search(r"\[source=[0-9a-f]{6}\]$", name) for name in names)
 

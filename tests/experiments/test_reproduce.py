@@ -9,7 +9,7 @@ from optima_lab.cli import main
 from optima_lab.config.parameters import flat
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.errors import ConfigError, RecordError
-from optima_lab.experiments.population import run_about
+from optima_lab.experiments.population import run_info
 from optima_lab.experiments.records import read_json, write_json
 from optima_lab.experiments.reproduce import rerun, strategy_text
 from optima_lab.presets import preset
@@ -26,7 +26,7 @@ def test_the_records_say_which_strategy_it_was(tmp_path: Path, text: str) -> Non
     (strategy,) = parse_strategies(text, config)
     folder = tmp_path / strategy.id
     folder.mkdir()
-    write_json(folder / "run.json", run_about(config, strategy))
+    write_json(folder / "run.json", run_info(config, strategy))
     (again,) = parse_strategies(strategy_text(folder, config), config)
     assert (again.id, again.text) == (strategy.id, strategy.text)
 

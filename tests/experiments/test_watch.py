@@ -14,7 +14,7 @@ from optima_lab.errors import ConfigError, RecordError
 from optima_lab.experiments import watchers as module
 from optima_lab.experiments.records import write_json
 from optima_lab.experiments.watch import WatchedRun, Watching, check_watchers, scalars
-from optima_lab.experiments.watchers import SWITCH, asked_for, send, switch_on
+from optima_lab.experiments.watchers import SWITCH, enabled_watchers, send, switch_on
 from optima_lab.presets import preset
 
 ROUND = {"round": 1, "step": 2, "arm": "Txt", "reward": 0.5, "mean_after": [0.0] * 6 + [1.5], "plays_after": [1.0] * 7}
@@ -70,7 +70,7 @@ def test_the_four_moments(tmp_path: Path) -> None:
     notes, second = Notes(), {**ROUND, "round": 2, "step": 4}
     later = [{**line, "step": line["step"] + 2} for line in STEPS]
     with Watching(run_of(tmp_path), [notes]) as watching:
-        watching.told([ROUND, second], [*STEPS, *later], [EVAL])
+        watching.tell_records([ROUND, second], [*STEPS, *later], [EVAL])
     watching.tell("end", "")
     told = [("start",), ("round", ROUND, STEPS), ("round", second, later), ("evaluation", [EVAL]), ("end", "")]
     assert notes.found == told
@@ -85,8 +85,8 @@ def test_a_watcher_that_fails_is_told_once_and_left_out(tmp_path: Path, capsys: 
 
     notes = Notes()
     with Watching(run_of(tmp_path), [broken, notes]) as watching:
-        watching.told([ROUND], STEPS, [])
-        watching.told([ROUND], STEPS, [])
+        watching.tell_records([ROUND], STEPS, [])
+        watching.tell_records([ROUND], STEPS, [])
     (line,) = capsys.readouterr().err.splitlines()
     name = "VQA smoke seed 3: OPTIMA (decay=0.5)"
     assert line == f"note: broken failed at the round of {name} and is left out: ValueError: no\\nserver"
@@ -99,7 +99,7 @@ def test_a_watcher_gets_copies(tmp_path: Path) -> None:
     def tampers(run: Any, record: Any, steps: Any) -> None:
         record["plays_after"][0] = steps[0]["train"] = 99.0
 
-    Watching(run_of(tmp_path), [tampers]).told([record], steps, [])
+    Watching(run_of(tmp_path), [tampers]).tell_records([record], steps, [])
     assert (record, steps) == (ROUND, STEPS)
 
 
@@ -134,13 +134,13 @@ def test_recorded_runs_are_sent_whole(tmp_path: Path) -> None:
 
 def test_the_environment_hands_watchers_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SWITCH, raising=False)
-    assert asked_for() == []
+    assert enabled_watchers() == []
     monkeypatch.setattr(module, "find_spec", lambda name: name != "wandb" or None)
     with pytest.raises(ConfigError, match=r"wandb needs the optional extra: pip install 'optima-lab\[wandb\]'"):
         switch_on(["wandb"])
     monkeypatch.setenv(SWITCH, "")
     switch_on(["mlflow", "tensorboard"])
-    assert [type(each).__name__ for each in asked_for()] == ["MLflow", "TensorBoard"]
+    assert [type(each).__name__ for each in enabled_watchers()] == ["MLflow", "TensorBoard"]
 
 
 def test_send_must_be_told_where_to(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,7 +40,7 @@ def test_all_four_modules_are_seen_and_the_answer_is_not_given_away() -> None:
     student, teacher, probe = FourModules(1, 8), FourModules(2, 12), examples(4, 0)
     modules = {name: f"{name}.layers.*" for name in NAMES}
     optima = Optima(student, teacher, probe=probe, modules=modules, logits="logits", attention="scores")
-    assert optima.pair.seen == set(NAMES) and optima.arms.count == 15
+    assert optima.pair.attended == set(NAMES) and optima.arms.count == 15
     other = probe | {"answer": torch.cat([probe["answer"][:, :2], (probe["answer"][:, 2:] + 1) % THINGS], 1)}
     with torch.no_grad():
         logits, changed = (teacher.eval()(**given)["logits"] for given in (probe, other))

@@ -18,7 +18,7 @@ from optima_lab.data.answers import normalize_answer
 from optima_lab.distill.losses import kl_divergence
 from optima_lab.tasks import metrics as module
 from optima_lab.tasks.caption_metrics import bleu4, rouge_l
-from optima_lab.tasks.metrics import caption_score, caption_words, cider, evaluate, generate, row_scores, vqa_accuracy
+from optima_lab.tasks.metrics import caption_scores, caption_words, cider, evaluate, generate, row_scores, vqa_accuracy
 from optima_lab.tasks.objectives import predict, to_device
 
 REALDATA = Path(__file__).parents[3] / "shared" / "realdata"
@@ -332,7 +332,7 @@ def test_one_caption_is_written_for_every_picture(monkeypatch):
 
     monkeypatch.setattr(module, "generate", said)
     rows = np.array([5, 4, 1, 0, 12])  # pictures 2, 2, 0, 0, 6
-    perfect = caption_score(student, data, data.test, rows, 2)
+    perfect = caption_scores(student, data, data.test, rows, 2)["cider"] / 100.0
     assert sum(shown) == 3
     references = [data.test.references[n] for n in (2, 0, 6)]
     assert perfect == pytest.approx(cider([r[0] for r in references], references))

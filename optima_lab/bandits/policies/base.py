@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from optima_lab.errors import ConfigError, RecordError
+from optima_lab.errors import RecordError, require
 from optima_lab.files import expand, replacing
 
 State = dict[str, np.ndarray]
@@ -84,8 +84,8 @@ class Policy(ABC):
         `mean` and `deviation` of every arm's belief and its `plays` (R, K), as far as the policy has them.
         """
         belief = self.posterior(state)
-        told = {} if belief is None else {"mean": belief.mean, "deviation": belief.deviation}
-        return told | ({"plays": state["plays"]} if "plays" in state else {})
+        arrays = {} if belief is None else {"mean": belief.mean, "deviation": belief.deviation}
+        return arrays | ({"plays": state["plays"]} if "plays" in state else {})
 
     def update(self, state: State, arm: np.ndarray, reward: np.ndarray) -> State:
         """The state after `arm` (R,) brought `reward` (R,); `state` itself stays as it was.
@@ -183,12 +183,6 @@ def count_play(state: State, cell: np.ndarray) -> None:
 def count_round(state: State) -> None:
     """One more round, in place; `+= 1` on a scalar array takes five times as long."""
     state["round"].fill(int(state["round"]) + 1)
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise ConfigError(message) unless `condition`: parameters are checked at construction."""
-    if not condition:
-        raise ConfigError(message)
 
 
 def require_fraction(name: str, value: float, zero: bool = False, one: bool = False) -> None:

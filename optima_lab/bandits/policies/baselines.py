@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from optima_lab.bandits.policies.base import Policy, Selection, State, best, count_play, counters, flat_index, require
+from optima_lab.bandits.policies.base import Policy, Selection, State, best, count_play, counters, flat_index
+from optima_lab.errors import require
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class Oracle(Policy):
         return counters(arms, replications) | {"truth": np.full((replications, arms), np.nan)}
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        known = not np.isnan(state["truth"]).any()
-        require(known, "policy 'oracle' must be told the true means, which only a simulated world has, got none")
+        has_truth = not np.isnan(state["truth"]).any()
+        require(has_truth, "policy 'oracle' must be told the true means, which only a simulated world has, got none")
         return best(state["truth"].copy(), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:

@@ -122,8 +122,8 @@ def keep_split(state: State, cell: np.ndarray) -> None:
     n = state["plays"].ravel()[cell].astype(np.int64)
     full = cell[n > stride[cell] * splits]
     if full.size:
-        kept = partial[full, 1::2]
-        partial[full] = np.concatenate([kept, np.zeros_like(kept)], axis=1)
+        every_second = partial[full, 1::2]
+        partial[full] = np.concatenate([every_second, np.zeros_like(every_second)], axis=1)
         stride[full] *= 2
     due = n % stride[cell] == 0
     partial[cell[due], n[due] // stride[cell[due]] - 1] = state["sums"].ravel()[cell[due]]

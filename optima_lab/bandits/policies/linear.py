@@ -92,7 +92,7 @@ class LinearThompson(Policy):
         x = features(member, theta.shape[1])
         gain = (covariance @ x[:, :, None])[:, :, 0]
         total = (gain * x).sum(axis=1) + self.noise**2
-        surprise = reward - (theta * x).sum(axis=1) - self.known_base
+        surprise = reward - (theta * x).sum(axis=1) - self.fixed_base
         theta += gain * (surprise / total)[:, None]
         covariance -= gain[:, :, None] * (gain / total[:, None])[:, None, :]
         covariance += self.drift**2 * np.diag(self.walks(modules))
@@ -102,13 +102,13 @@ class LinearThompson(Policy):
         count_round(state)
 
     @property
-    def known_base(self) -> float:
+    def fixed_base(self) -> float:
         """What of the base is not among the believed numbers."""
         return 0.0 if self.base_std else self.prior_mean
 
     def means(self, state: State, weights: np.ndarray) -> np.ndarray:
         """Mean rewards (R, K) of all arms under weights (R, c + 1)."""
-        return weights @ self.design(state).T + self.known_base
+        return weights @ self.design(state).T + self.fixed_base
 
     def design(self, state: State) -> np.ndarray:
         """x of every arm (K, c + 1)."""

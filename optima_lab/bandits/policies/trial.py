@@ -52,8 +52,8 @@ def _call(policy: Policy, method: str, *arguments: Any) -> Any:
         raise
     except Exception as error:  # a user's code may raise anything
         line = extract_tb(error.__traceback__)[-1]
-        told = f"{type(error).__name__}: {error} (line {line.lineno}{f', {line.line}' if line.line else ''})"
-        raise ConfigError(f"{type(policy).__name__}.{method} must work in a first try, got {told}") from error
+        reason = f"{type(error).__name__}: {error} (line {line.lineno}{f', {line.line}' if line.line else ''})"
+        raise ConfigError(f"{type(policy).__name__}.{method} must work in a first try, got {reason}") from error
 
 
 def _must(holds: bool, what: str, got: State | Any) -> None:

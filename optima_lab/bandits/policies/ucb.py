@@ -85,8 +85,8 @@ class SlidingUcb(Policy):
         return counters(arms, replications) | window_arrays(arms, replications, self.window)
 
     def select(self, state: State, generator: np.random.Generator) -> Selection:
-        seen = min(max(int(state["round"]), 1), self.window)
-        return best(window_means(state) + bonus(self.bound, self.xi, np.log(seen), state["plays"]), generator)
+        rounds = min(max(int(state["round"]), 1), self.window)
+        return best(window_means(state) + bonus(self.bound, self.xi, np.log(rounds), state["plays"]), generator)
 
     def learn(self, state: State, arm: np.ndarray, reward: np.ndarray) -> None:
         slide(state, arm, reward)

@@ -1,9 +1,9 @@
 """Five captions of a scene: the same things told in different ways."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 
-from optima_lab.data.synthetic.grammar import a, name
+from optima_lab.data.synthetic.grammar import a, listed, name
 from optima_lab.data.synthetic.scene import Object, Scene
 
 _LONGEST_WORDS = 14
@@ -12,10 +12,10 @@ _OPENINGS = ("", "", "there is ", "a picture of ", "you can see ")
 
 def caption(random: Random, scene: Scene) -> str:
     """One caption of at most fourteen words."""
-    told = _caption(random, scene)
-    while len(told.split()) > _LONGEST_WORDS:
-        told = _caption(random, scene)
-    return told
+    text = _caption(random, scene)
+    while len(text.split()) > _LONGEST_WORDS:
+        text = _caption(random, scene)
+    return text
 
 
 def _caption(random: Random, scene: Scene) -> str:
@@ -24,27 +24,23 @@ def _caption(random: Random, scene: Scene) -> str:
     So a model that learns to write them learns to find a thing by its colour and by its shape.
     """
     things = random.sample(scene.things, len(scene.things))
-    told = [_told(random, thing) for thing in things]
+    phrases = [_phrase(random, thing) for thing in things]
     opening = random.choice(_OPENINGS)
     style = random.random()
     if len(things) == 1:
-        return opening + told[0] + (f" {_place(things[0])}" if style < 0.5 else "")
+        return opening + phrases[0] + (f" {_place(things[0])}" if style < 0.5 else "")
     if style < 0.4:
-        rest = f" and {told[2]}" if len(told) > 2 else ""
-        return f"{opening}{told[0]} {_relation(things[0], things[1])} {told[1]}{rest}"
+        rest = f" and {phrases[2]}" if len(phrases) > 2 else ""
+        return f"{opening}{phrases[0]} {_relation(things[0], things[1])} {phrases[1]}{rest}"
     if style < 0.6:
-        return _listed([f"{told[0]} {_place(things[0])}", *(a(name(thing)) for thing in things[1:])])
-    return opening + _listed(told)
+        return listed([f"{phrases[0]} {_place(things[0])}", *(a(name(thing)) for thing in things[1:])])
+    return opening + listed(phrases)
 
 
-def _told(random: Random, thing: Object) -> str:
+def _phrase(random: Random, thing: Object) -> str:
     if random.random() < 0.5:
         return a(name(thing))
     return f"{a(thing.shape)} in {thing.colour}"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _relation(one: Object, other: Object) -> str:
@@ -62,10 +58,10 @@ def _place(thing: Object) -> str:
 
 
 def captions(
-    random: Random, scene: Scene, count: int = 5, told_by: Callable[[Random, Scene], str] = caption
+    random: Random, scene: Scene, count: int = 5, describe: Callable[[Random, Scene], str] = caption
 ) -> tuple[str, ...]:
     """`count` captions of a scene, no two of them alike."""
-    told: dict[str, None] = {}
-    while len(told) < count:
-        told[told_by(random, scene)] = None
-    return tuple(told)
+    texts: dict[str, None] = {}
+    while len(texts) < count:
+        texts[describe(random, scene)] = None
+    return tuple(texts)

@@ -1,20 +1,21 @@
 """What a sentence about a scene is, and when a claim holds.
 
 A claim is True, False, or None: undecidable, because it depends on what is under a box or grey paint
-(`things.completions`).
+(`scene.completions`).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from optima_lab.data.synthetic.scene import BOX, GREY, Object
 
 Truth = bool | None
+LABEL = {True: "entailment", None: "neutral", False: "contradiction"}
 
 
-class Said(NamedTuple):
+class Sentence(NamedTuple):
     """A sentence about a picture, its answer, and all answers that this very sentence has in other pictures."""
 
     text: str
@@ -31,7 +32,22 @@ class Form:
 
     kind: str
     weight: float
-    about: Callable[..., Iterable[Said]]
+    sentences: Callable[..., Iterable[Sentence]]
+
+
+def hypothesis(text: str, truth: Truth) -> Sentence:
+    """SNLI-VE's: what a picture leaves open is neutral."""
+    return Sentence(text, LABEL[truth], tuple(LABEL.values()))
+
+
+def statement(text: str, truth: bool) -> Sentence:
+    """NLVR2's: true or false."""
+    return Sentence(text, str(truth), ("True", "False"))
+
+
+def listed(parts: Sequence[str]) -> str:
+    """'a star, a heart and a sun'."""
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def a(noun: str) -> str:

@@ -47,7 +47,7 @@ def draw_scene(random: Random, count: int, hidden: int = 0) -> Scene:
             colour if alike and random.random() < 0.4 else random.choice(COLOURS),
             cell,
         )
-        things.append(_hide(random, thing) if index in covered else thing)
+        things.append(hide(random, thing) if index in covered else thing)
     return Scene(tuple(things), random.getrandbits(32))
 
 
@@ -73,6 +73,7 @@ def completions(scene: Scene) -> Iterator[tuple[Object, ...]]:
     return iter(ways)
 
 
-def _hide(random: Random, thing: Object) -> Object:
+def hide(random: Random, thing: Object) -> Object:
+    """The object as a box (shape unknown), under grey paint (colour unknown), or both."""
     how = random.randrange(3)
     return Object(BOX if how != 0 else thing.shape, GREY if how != 1 else thing.colour, thing.cell)

@@ -6,57 +6,51 @@ pictures' features, so "exactly one of the pictures" would be out of its reach w
 
 from collections.abc import Iterator
 
-from optima_lab.data.synthetic.grammar import Form, Said, Truth, a, exists, fits
+from optima_lab.data.synthetic.grammar import Form, Sentence, a, exists, fits, hypothesis, statement
 from optima_lab.data.synthetic.scene import COLOURS, SHAPES, Scene
-
-LABEL = {True: "entailment", None: "neutral", False: "contradiction"}
 
 # --- SNLI-VE: hypotheses about one picture ----------------------------------------------------------------------------
 
 
-def _hypothesis(text: str, truth: Truth) -> Said:
-    return Said(text, LABEL[truth], tuple(LABEL.values()))
-
-
-def _shape_claims(scene: Scene) -> Iterator[Said]:
+def _shape_claims(scene: Scene) -> Iterator[Sentence]:
     for shape in SHAPES:
         truth = exists(scene.things, shape)
         for text in (f"there is {a(shape)}", f"{a(shape)} can be seen", f"the picture shows {a(shape)}"):
-            yield _hypothesis(text, truth)
-        yield _hypothesis(f"there is no {shape}", None if truth is None else not truth)
+            yield hypothesis(text, truth)
+        yield hypothesis(f"there is no {shape}", None if truth is None else not truth)
 
 
-def _colour_claims(scene: Scene) -> Iterator[Said]:
+def _colour_claims(scene: Scene) -> Iterator[Sentence]:
     for colour in COLOURS:
         truth = exists(scene.things, "", colour)
-        yield _hypothesis(f"something is {colour}", truth)
-        yield _hypothesis(f"nothing is {colour}", None if truth is None else not truth)
+        yield hypothesis(f"something is {colour}", truth)
+        yield hypothesis(f"nothing is {colour}", None if truth is None else not truth)
 
 
-def _pair_claims(scene: Scene) -> Iterator[Said]:
+def _pair_claims(scene: Scene) -> Iterator[Sentence]:
     for shape in SHAPES:
         for colour in COLOURS:
-            yield _hypothesis(f"there is a {colour} {shape}", exists(scene.things, shape, colour))
+            yield hypothesis(f"there is a {colour} {shape}", exists(scene.things, shape, colour))
 
 
-def _the_shape_claims(scene: Scene) -> Iterator[Said]:
+def _the_shape_claims(scene: Scene) -> Iterator[Sentence]:
     """`the star`: one star is seen, and nothing else could be one."""
     for shape in SHAPES:
         could_be = [thing for thing in scene.things if fits(thing, shape) is not False]
         if len(could_be) == 1 and could_be[0].shape == shape:
             for colour in COLOURS:
                 truth = fits(could_be[0], "", colour)
-                yield _hypothesis(f"the {shape} is {colour}", truth)
-                yield _hypothesis(f"the {shape} is not {colour}", None if truth is None else not truth)
+                yield hypothesis(f"the {shape} is {colour}", truth)
+                yield hypothesis(f"the {shape} is not {colour}", None if truth is None else not truth)
 
 
-def _the_colour_claims(scene: Scene) -> Iterator[Said]:
+def _the_colour_claims(scene: Scene) -> Iterator[Sentence]:
     """`the red thing`: one red thing is seen, and nothing else could be red."""
     for colour in COLOURS:
         could_be = [thing for thing in scene.things if fits(thing, "", colour) is not False]
         if len(could_be) == 1 and could_be[0].colour == colour:
             for shape in SHAPES:
-                yield _hypothesis(f"the {colour} thing is {a(shape)}", fits(could_be[0], shape))
+                yield hypothesis(f"the {colour} thing is {a(shape)}", fits(could_be[0], shape))
 
 
 SNLI_VE = (
@@ -70,10 +64,6 @@ SNLI_VE = (
 # --- NLVR2: statements about two pictures -----------------------------------------------------------------------------
 
 
-def _statement(text: str, truth: bool) -> Said:
-    return Said(text, str(truth), ("True", "False"))
-
-
 _WORDS = (*map(a, SHAPES), *(f"something {colour}" for colour in COLOURS))
 
 
@@ -82,28 +72,28 @@ def _shown(scene: Scene) -> set[str]:
     return {a(thing.shape) for thing in scene.things} | {f"something {thing.colour}" for thing in scene.things}
 
 
-def _both_statements(left: Scene, right: Scene) -> Iterator[Said]:
+def _both_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
     on_the_left, on_the_right = _shown(left), _shown(right)
     for words in _WORDS:
         count = (words in on_the_left) + (words in on_the_right)
-        yield _statement(f"both pictures show {words}", count == 2)
-        yield _statement(f"there is {words} in both pictures", count == 2)
-        yield _statement(f"neither picture shows {words}", count == 0)
-        yield _statement(f"at least one picture shows {words}", count > 0)
+        yield statement(f"both pictures show {words}", count == 2)
+        yield statement(f"there is {words} in both pictures", count == 2)
+        yield statement(f"neither picture shows {words}", count == 0)
+        yield statement(f"at least one picture shows {words}", count > 0)
 
 
-def _one_side_statements(left: Scene, right: Scene) -> Iterator[Said]:
+def _one_side_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
     for side, scene in (("left", left), ("right", right)):
         shown = _shown(scene)
         for words in _WORDS:
-            yield _statement(f"the {side} picture shows {words}", words in shown)
-            yield _statement(f"there is {words} in the {side} picture", words in shown)
+            yield statement(f"the {side} picture shows {words}", words in shown)
+            yield statement(f"there is {words} in the {side} picture", words in shown)
 
 
-def _comparing_statements(left: Scene, right: Scene) -> Iterator[Said]:
+def _comparing_statements(left: Scene, right: Scene) -> Iterator[Sentence]:
     counts = len(left.things), len(right.things)
-    yield _statement("there are more things in the left picture", counts[0] > counts[1])
-    yield _statement("there are more things in the right picture", counts[0] < counts[1])
+    yield statement("there are more things in the left picture", counts[0] > counts[1])
+    yield statement("there are more things in the right picture", counts[0] < counts[1])
 
 
 NLVR2 = (

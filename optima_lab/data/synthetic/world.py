@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from random import Random
 from zlib import crc32
 
-from optima_lab.data.synthetic.grammar import Form, Said
-from optima_lab.data.synthetic.scene import Scene, draw_scene
+from optima_lab.data.synthetic.grammar import Form, Sentence
+from optima_lab.data.synthetic.scene import Scene
 from optima_lab.errors import ConfigError
 
 _LEAD = 2  # how far an answer to a sentence may get ahead of the rarest one
@@ -77,55 +77,50 @@ class Balance:
     def __init__(self, random: Random, forms: Sequence[Form], catch_up: bool = False) -> None:
         self._random, self._catch_up = random, catch_up
         self._forms = [form for form in forms if form.weight > 0]
-        self._said: Counter[tuple[str, str]] = Counter()
+        self._uses: Counter[tuple[str, str]] = Counter()
 
-    def choose(self, *scenes: Scene, taken: Iterable[str] = ()) -> tuple[str, Said] | None:
+    def choose(self, *scenes: Scene, taken: Iterable[str] = ()) -> tuple[str, Sentence] | None:
         """(kind, sentence) about the scene or pair, none of `taken`; None if every sentence would tip the balance."""
         taken, forms = set(taken), list(self._forms)
         while forms:
             form = self._random.choices(forms, [form.weight for form in forms])[0]
-            said = self._least_ahead([said for said in form.about(*scenes) if said.text not in taken])
-            if said is not None:
-                self._said[said.text, said.answer] += 1
-                return form.kind, said
+            sentence = self._least_ahead([each for each in form.sentences(*scenes) if each.text not in taken])
+            if sentence is not None:
+                self._uses[sentence.text, sentence.answer] += 1
+                return form.kind, sentence
             forms.remove(form)
         return None
 
-    def _least_ahead(self, sentences: list[Said]) -> Said | None:
+    def _least_ahead(self, sentences: list[Sentence]) -> Sentence | None:
         """A sentence, drawn at random among those whose answer leads its rarest other answer least."""
         best, least = None, float(_LEAD)
         while sentences and (self._catch_up or least > 0):
             place = self._random.randrange(len(sentences))
-            said, sentences[place] = sentences[place], sentences[-1]
+            sentence, sentences[place] = sentences[place], sentences[-1]
             sentences.pop()
-            counts = [self._said[said.text, answer] for answer in said.answers]
-            lead = self._said[said.text, said.answer] - (sum(counts) / len(counts) if self._catch_up else min(counts))
+            counts = [self._uses[sentence.text, answer] for answer in sentence.answers]
+            rival = sum(counts) / len(counts) if self._catch_up else min(counts)
+            lead = self._uses[sentence.text, sentence.answer] - rival
             if lead < least:
-                best, least = said, lead
+                best, least = sentence, lead
         return best
 
 
-def sample_scenes(seed: int = 0, count: int = 8, hidden: bool = False) -> tuple[Scene, ...]:
-    """A few scenes to show: two to four things each, one of them partly hidden if wished."""
-    random = Random(f"gallery {seed}")
-    return tuple(draw_scene(random, random.randint(2, 4), int(hidden)) for _ in range(count))
-
-
-def said_about(
+def described_scenes(
     world: World, task: str, split: str, forms: Sequence[Form], draw: Callable[[Random], tuple[Scene, ...]]
-) -> Iterator[tuple[tuple[Scene, ...], list[tuple[str, Said]]]]:
+) -> Iterator[tuple[tuple[Scene, ...], list[tuple[str, Sentence]]]]:
     """The scenes of a split, each with `world.texts` sentences (fewer where a scene allows no more in balance)."""
     random = world.stream(task, split)
     balance = Balance(random, forms, catch_up=world.grammar != "glyphs")
     left = world.scenes(split)
     while left:
         scenes = draw(random)
-        said: list[tuple[str, Said]] = []
-        while len(said) < world.texts:
-            chosen = balance.choose(*scenes, taken=[sentence.text for _, sentence in said])
+        sentences: list[tuple[str, Sentence]] = []
+        while len(sentences) < world.texts:
+            chosen = balance.choose(*scenes, taken=[sentence.text for _, sentence in sentences])
             if chosen is None:
                 break
-            said.append(chosen)
-        if said:
+            sentences.append(chosen)
+        if sentences:
             left -= 1
-            yield scenes, said
+            yield scenes, sentences

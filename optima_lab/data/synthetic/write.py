@@ -14,14 +14,14 @@ from PIL import Image
 
 from optima_lab.data.formats import is_held_out
 from optima_lab.data.synthetic.captions import caption, captions
-from optima_lab.data.synthetic.grammar import Said
+from optima_lab.data.synthetic.grammar import Sentence
 from optima_lab.data.synthetic.grammars import Grammar
 from optima_lab.data.synthetic.questions import VQA
 from optima_lab.data.synthetic.render import render
 from optima_lab.data.synthetic.scene import Scene, draw_pair, draw_scene
 from optima_lab.data.synthetic.statements import NLVR2, SNLI_VE
 from optima_lab.data.synthetic.study import study
-from optima_lab.data.synthetic.world import World, said_about
+from optima_lab.data.synthetic.world import World, described_scenes
 from optima_lab.errors import ConfigError, DataError
 from optima_lab.files import expand, json_text, locked, replacing
 from optima_lab.progress import progress
@@ -60,18 +60,18 @@ def _write_vqa(root: Path, world: World) -> Iterator[None]:
         for split in splits:
             people = world.stream("vqa answers", split)
             numbers = _image_numbers(split)
-            for scenes, said in said_about(world, "vqa", split, grammar.vqa, grammar.vqa_scene):
+            for scenes, sentences in described_scenes(world, "vqa", split, grammar.vqa, grammar.vqa_scene):
                 image = next(numbers)
                 _save(scenes[0], world, root / subset / f"COCO_{subset}_{image:012d}.jpg")
-                for index, (kind, sentence) in enumerate(said):
+                for index, (kind, sentence) in enumerate(sentences):
                     key = {"image_id": image, "question_id": image * 1000 + index}
                     questions.append({**key, "question": sentence.text})
                     annotations.append({**key, **_annotation(people, kind, sentence)})
                 yield
-        about = {"info": {"description": "embedded world", "version": "2.0"}, "data_subtype": subset}
+        header = {"info": {"description": "embedded world", "version": "2.0"}, "data_subtype": subset}
         name = f"{subset}_annotations.json"
-        _write_json(root / f"v2_OpenEnded_mscoco_{subset}_questions.json", {**about, "questions": questions})
-        _write_json(root / f"v2_mscoco_{name}", {**about, "annotations": annotations})
+        _write_json(root / f"v2_OpenEnded_mscoco_{subset}_questions.json", {**header, "questions": questions})
+        _write_json(root / f"v2_mscoco_{name}", {**header, "annotations": annotations})
 
 
 def _vqa_scene(random: Random) -> tuple[Scene]:
@@ -84,21 +84,21 @@ def _image_numbers(split: str) -> Iterator[int]:
     return (number for number in count(1) if is_held_out(number) == (split == "dev"))
 
 
-def _annotation(people: Random, kind: str, sentence: Said) -> dict[str, object]:
+def _annotation(people: Random, kind: str, sentence: Sentence) -> dict[str, object]:
     """Ten people: in a third of the questions one or two of them say something else."""
-    given = [sentence.answer] * 10
+    replies = [sentence.answer] * 10
     if people.random() < 1 / 3:
         for person in people.sample(range(10), people.randint(1, 2)):
-            given[person] = _other_answer(people, sentence)
+            replies[person] = _other_answer(people, sentence)
     answers = [
-        {"answer": answer, "answer_confidence": "yes", "answer_id": person} for person, answer in enumerate(given, 1)
+        {"answer": answer, "answer_confidence": "yes", "answer_id": person} for person, answer in enumerate(replies, 1)
     ]
     number = sentence.answer.isdigit()
     sort = "number" if number else "yes/no" if sentence.answer in ("yes", "no") else "other"
     return {"question_type": kind, "answer_type": sort, "multiple_choice_answer": sentence.answer, "answers": answers}
 
 
-def _other_answer(people: Random, sentence: Said) -> str:
+def _other_answer(people: Random, sentence: Sentence) -> str:
     if sentence.answer in _SYNONYMS and people.random() < 0.6:
         return _SYNONYMS[sentence.answer]
     return people.choice([answer for answer in sentence.answers if answer != sentence.answer])
@@ -114,18 +114,18 @@ def _write_snli_ve(root: Path, world: World) -> Iterator[None]:
         lines: list[dict[str, object]] = []
         people = world.stream("snli_ve premises", split)
         numbers = count(first * 1_000_000_000)
-        for scenes, said in said_about(world, "snli_ve", split, grammar.snli_ve, grammar.snli_ve_scene):
+        for scenes, sentences in described_scenes(world, "snli_ve", split, grammar.snli_ve, grammar.snli_ve_scene):
             image = next(numbers)
             _save(scenes[0], world, root / "flickr30k_images" / f"{image}.jpg")
-            for index, (_, sentence) in enumerate(said):
-                about = f"{image}.jpg#{index}"
+            for index, (_, sentence) in enumerate(sentences):
+                caption_id = f"{image}.jpg#{index}"
                 lines.append(
                     {
                         "Flickr30K_ID": str(image),
                         "gold_label": sentence.answer,
                         "annotator_labels": [sentence.answer],
-                        "pairID": f"{about}r1{sentence.answer[0]}",
-                        "captionID": about,
+                        "pairID": f"{caption_id}r1{sentence.answer[0]}",
+                        "captionID": caption_id,
                         "sentence1": grammar.caption(people, scenes[0]),
                         "sentence2": sentence.text,
                     }
@@ -148,13 +148,13 @@ def _write_nlvr2(root: Path, world: World) -> Iterator[None]:
         for directory in range(100) if split == "train" else ("",):
             (folder / str(directory)).mkdir(parents=True)
         lines: list[dict[str, object]] = []
-        told = said_about(world, "nlvr2", split, grammar.nlvr2, grammar.nlvr2_pair)
-        for number, (pair, said) in enumerate(told):
+        described = described_scenes(world, "nlvr2", split, grammar.nlvr2, grammar.nlvr2_pair)
+        for number, (pair, sentences) in enumerate(described):
             directory = {"directory": number % 100} if split == "train" else {}
             inside = folder / str(directory.get("directory", ""))
             for side, scene in enumerate(pair):
                 _save(scene, world, inside / f"{file}-{number}-0-img{side}.png")
-            for index, (_, sentence) in enumerate(said):
+            for index, (_, sentence) in enumerate(sentences):
                 name = f"{file}-{number}-0-{index}"
                 lines.append({"identifier": name, "sentence": sentence.text, "label": sentence.answer, **directory})
             yield
@@ -180,7 +180,7 @@ def _write_coco(root: Path, world: World) -> Iterator[None]:
             scene = grammar.coco_scene(random)
             file = f"COCO_{subset}_{number:012d}.jpg"
             _save(scene, world, root / subset / file)
-            texts = captions(random, scene, told_by=grammar.caption)
+            texts = captions(random, scene, describe=grammar.caption)
             sentences = [
                 {"raw": text, "tokens": text.replace(",", "").split(), "imgid": number, "sentid": 5 * number + index}
                 for index, text in enumerate(texts)
@@ -230,11 +230,11 @@ def _is_finished(target: Path, world: World) -> bool:
     if not target.exists():
         return False
     try:
-        found = json.loads((target / _MANIFEST).read_text())
+        manifest = json.loads((target / _MANIFEST).read_text())
     except (OSError, ValueError):
         raise DataError(f"{target} must be free for the embedded world or hold it; it holds other files") from None
-    if found != world.manifest():
-        raise DataError(f"{target} must hold the world {world.manifest()}; it holds {found}: name another folder")
+    if manifest != world.manifest():
+        raise DataError(f"{target} must hold the world {world.manifest()}; it holds {manifest}: name another folder")
     return True
 
 

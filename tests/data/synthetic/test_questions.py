@@ -10,7 +10,7 @@ SCENE = Scene((Object("star", "red", 0), Object("heart", "blue", 4), Object("hea
 
 
 def said(scene: Scene) -> dict[str, str]:
-    return {sentence.text: sentence.answer for form in VQA for sentence in form.about(scene)}
+    return {sentence.text: sentence.answer for form in VQA for sentence in form.sentences(scene)}
 
 
 def test_questions_have_the_answers_of_the_scene() -> None:
@@ -48,5 +48,5 @@ def test_every_answer_is_one_of_the_questions_answers() -> None:
     for _ in range(200):
         scene = draw_scene(random, random.randint(2, 4))
         for form in VQA:
-            for sentence in form.about(scene):
+            for sentence in form.sentences(scene):
                 assert sentence.answer in sentence.answers and len(sentence.text.split()) <= 14

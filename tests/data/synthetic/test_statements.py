@@ -13,7 +13,7 @@ SCENE = Scene((Object("star", "red", 0), Object("heart", "blue", 4), Object("hea
 
 
 def said(forms: tuple[Form, ...], *scenes: Scene) -> dict[str, str]:
-    return {sentence.text: sentence.answer for form in forms for sentence in form.about(*scenes)}
+    return {sentence.text: sentence.answer for form in forms for sentence in form.sentences(*scenes)}
 
 
 def test_what_is_hidden_leaves_a_claim_open() -> None:
@@ -73,5 +73,5 @@ def test_every_answer_is_one_of_the_claims_answers() -> None:
         scene, pair = draw_scene(random, random.randint(2, 3), random.randint(0, 2)), draw_pair(random)
         for forms, scenes in ((SNLI_VE, (scene,)), (NLVR2, pair)):
             for form in forms:
-                for sentence in form.about(*scenes):
+                for sentence in form.sentences(*scenes):
                     assert sentence.answer in sentence.answers and len(sentence.text.split()) <= 14

@@ -11,7 +11,7 @@ from PIL import Image
 from optima_lab.config import TASKS
 from optima_lab.data.formats import read
 from optima_lab.data.synthetic import write as layouts
-from optima_lab.data.synthetic.world import World, sample_scenes
+from optima_lab.data.synthetic.world import World
 from optima_lab.data.synthetic.write import WRITERS, write_world
 from optima_lab.errors import ConfigError, DataError, OptimaError
 
@@ -120,8 +120,3 @@ def test_an_unknown_task_is_told_before_anything_is_written(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="tasks must be among"):
         write_world(tmp_path, SMALL, ("coco", "vqa2"))
     assert list(tmp_path.iterdir()) == [] and set(WRITERS) == set(TASKS)
-
-
-def test_sample_scenes_are_steady_and_hide_on_demand() -> None:
-    assert sample_scenes(0, 4) == sample_scenes(0, 4) != sample_scenes(1, 4)
-    assert all(sum(thing.hidden for thing in scene.things) == 1 for scene in sample_scenes(0, 4, hidden=True))

@@ -11,7 +11,7 @@ from optima_lab.data.synthetic.grammar import Form
 from optima_lab.data.synthetic.questions import VQA
 from optima_lab.data.synthetic.scene import COLOURS, SHAPES, draw_pair
 from optima_lab.data.synthetic.statements import NLVR2, SNLI_VE
-from optima_lab.data.synthetic.world import World, said_about
+from optima_lab.data.synthetic.world import World, described_scenes
 
 # Large enough that the rarest kind of question has hundreds of examples: chance alone would pass five points of 46.
 BALANCED = World(scenes_train=5000, scenes_dev=1, scenes_test=5000)
@@ -30,7 +30,7 @@ def triples(task: str, split: str, forms: tuple[Form, ...], draw: Callable) -> l
     """(kind, text, answer); kinds are told apart for VQA only, as in its records."""
     return [
         (kind if task == "vqa" else "", sentence.text, sentence.answer)
-        for _, said in said_about(BALANCED, task, split, forms, draw)
+        for _, said in described_scenes(BALANCED, task, split, forms, draw)
         for kind, sentence in said
     ]
 

@@ -1,10 +1,10 @@
 """Captions of the study world: what there is, how much of it, and how objects compare."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 
-from optima_lab.data.synthetic.grammar import a, name, only
+from optima_lab.data.synthetic.grammar import a, listed, name, only
 from optima_lab.data.synthetic.scene import Object, Scene
 from optima_lab.data.synthetic.study.hypotheses import NUMBERS
 from optima_lab.data.synthetic.study.questions import OPPOSITE, count, named, one
@@ -17,16 +17,16 @@ def caption(random: Random, scene: Scene) -> str:
     """One caption of at most eleven words that is true of the scene; where something is hidden, objects are listed."""
     styles = (_listed,) if any(thing.hidden for thing in scene.things) else _STYLES
     while True:
-        told = random.choice(styles)(random, scene)
-        if told and len(told.split()) <= LONGEST_WORDS:
-            return told
+        text = random.choice(styles)(random, scene)
+        if text and len(text.split()) <= LONGEST_WORDS:
+            return text
 
 
 def _listed(random: Random, scene: Scene) -> str:
     """Some of the objects, each in words of its own."""
     things = random.sample(scene.things, min(random.choice((2, 2, 3)), len(scene.things)))
-    told = [a(name(t)) if random.random() < 0.5 else f"{a(t.shape)} in {t.colour}" for t in things]
-    return random.choice(_OPENINGS) + _joined(told)
+    phrases = [a(name(t)) if random.random() < 0.5 else f"{a(t.shape)} in {t.colour}" for t in things]
+    return random.choice(_OPENINGS) + listed(phrases)
 
 
 def _counted(random: Random, scene: Scene) -> str:
@@ -35,8 +35,8 @@ def _counted(random: Random, scene: Scene) -> str:
     counts = [(v, n) for v, n in _counts(scene, attribute) if n <= max(NUMBERS)]
     if len(counts) < 2:
         return ""
-    told = [f"{NUMBERS[n]} {named(attribute, v) if n > 1 else one(attribute, v)}" for v, n in random.sample(counts, 2)]
-    return _joined(told)
+    two = random.sample(counts, 2)
+    return listed([f"{NUMBERS[n]} {named(attribute, v) if n > 1 else one(attribute, v)}" for v, n in two])
 
 
 def _compared(random: Random, scene: Scene) -> str:
@@ -66,12 +66,12 @@ def _all(random: Random, scene: Scene) -> str:
     """That all objects of one shape have one colour, or the other way round."""
     attribute = random.choice(("shape", "colour"))
     shared = OPPOSITE[attribute]
-    told = []
+    texts = []
     for value, number in _counts(scene, attribute):
         those = tuple(thing for thing in scene.things if getattr(thing, attribute) == value)
         if number > 1 and count(those, shared, getattr(those[0], shared)) == number:
-            told.append(f"all {NUMBERS.get(number, 'the')} {named(attribute, value)} are {_is(shared, those[0])}")
-    return random.choice(told) if told else ""
+            texts.append(f"all {NUMBERS.get(number, 'the')} {named(attribute, value)} are {_is(shared, those[0])}")
+    return random.choice(texts) if texts else ""
 
 
 def _counts(scene: Scene, attribute: str) -> list[tuple[str, int]]:
@@ -80,10 +80,6 @@ def _counts(scene: Scene, attribute: str) -> list[tuple[str, int]]:
 
 def _is(attribute: str, thing: Object) -> str:
     return f"{thing.shape}s" if attribute == "shape" else thing.colour
-
-
-def _joined(parts: Sequence[str]) -> str:
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 _STYLES: tuple[Callable[[Random, Scene], str], ...] = (*[_listed] * 3, *[_counted] * 2, _compared, _shared, _all)

@@ -7,23 +7,18 @@ whose colour is under grey paint, may be anything there, independently of all ot
 from collections.abc import Iterable, Iterator
 from itertools import permutations
 
-from optima_lab.data.synthetic.grammar import Form, Said, Truth, a, fits, some
+from optima_lab.data.synthetic.grammar import Form, Sentence, Truth, a, fits, hypothesis, some
 from optima_lab.data.synthetic.scene import Object, Scene
-from optima_lab.data.synthetic.statements import LABEL
 from optima_lab.data.synthetic.study.questions import ATTRIBUTES, OPPOSITE, named, one
 from optima_lab.data.synthetic.study.scenes import COLOURS, SHAPES
 
 NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 
 
-def _hypothesis(text: str, truth: Truth) -> Said:
-    return Said(text, LABEL[truth], tuple(LABEL.values()))
-
-
 def bounds(things: Iterable[Object], attribute: str, value: str) -> tuple[int, int]:
     """Least and largest number of things that have this shape (or colour)."""
-    found = [fits(thing, **{attribute: value}) for thing in things]
-    return sum(fit is True for fit in found), sum(fit is not False for fit in found)
+    truths = [fits(thing, **{attribute: value}) for thing in things]
+    return sum(fit is True for fit in truths), sum(fit is not False for fit in truths)
 
 
 def within(low: int, high: int, least: int, most: int) -> Truth:
@@ -45,15 +40,15 @@ def both(one: Truth, other: Truth) -> Truth:
     return None if None in (one, other) else True
 
 
-def present_hypotheses(scene: Scene) -> Iterator[Said]:
+def present_hypotheses(scene: Scene) -> Iterator[Sentence]:
     """A star, something red, or none."""
     for attribute, values in ATTRIBUTES.items():
         for value in values:
             truth = some(fits(thing, **{attribute: value}) for thing in scene.things)
-            yield _hypothesis(f"there is {something(attribute, value)}", truth)
+            yield hypothesis(f"there is {something(attribute, value)}", truth)
 
 
-def the_hypotheses(scene: Scene) -> Iterator[Said]:
+def the_hypotheses(scene: Scene) -> Iterator[Sentence]:
     """The star is red, the red one is a star: where one is seen, and nothing hidden could be another."""
     for attribute, values in ATTRIBUTES.items():
         for value in values:
@@ -61,8 +56,8 @@ def the_hypotheses(scene: Scene) -> Iterator[Said]:
             if len(could_be) == 1 and fits(could_be[0], **{attribute: value}):
                 for other in ATTRIBUTES[OPPOSITE[attribute]]:
                     truth = fits(could_be[0], **{OPPOSITE[attribute]: other})
-                    said = a(other) if attribute == "colour" else other
-                    yield _hypothesis(f"the {one(attribute, value)} is {said}", truth)
+                    words = a(other) if attribute == "colour" else other
+                    yield hypothesis(f"the {one(attribute, value)} is {words}", truth)
 
 
 def something(attribute: str, value: str) -> str:
@@ -70,19 +65,19 @@ def something(attribute: str, value: str) -> str:
     return a(value) if attribute == "shape" else f"something {value}"
 
 
-def number_hypotheses(scene: Scene) -> Iterator[Said]:
+def number_hypotheses(scene: Scene) -> Iterator[Sentence]:
     """At least, exactly, or at most two stars (or red things)."""
     for attribute, values in ATTRIBUTES.items():
         for value in values:
             low, high = bounds(scene.things, attribute, value)
             for number in (2, 3):
                 what = f"{NUMBERS[number]} {named(attribute, value)}"
-                yield _hypothesis(f"at least {what}", within(low, high, number, 9))
-                yield _hypothesis(f"exactly {what}", within(low, high, number, number))
-                yield _hypothesis(f"fewer than {what}", within(low, high, 0, number - 1))
+                yield hypothesis(f"at least {what}", within(low, high, number, 9))
+                yield hypothesis(f"exactly {what}", within(low, high, number, number))
+                yield hypothesis(f"fewer than {what}", within(low, high, 0, number - 1))
 
 
-def compare_hypotheses(scene: Scene) -> Iterator[Said]:
+def compare_hypotheses(scene: Scene) -> Iterator[Sentence]:
     """More red than blue things: a hidden one may be either, or neither."""
     for attribute, values in ATTRIBUTES.items():
         shown = [value for value in values if bounds(scene.things, attribute, value)[0]]
@@ -91,11 +86,10 @@ def compare_hypotheses(scene: Scene) -> Iterator[Said]:
             open_things = one[1] - one[0]  # the same objects may be the other
             difference = one[0] - other[0]
             truth = within(difference - open_things, difference + open_things, 1, 9)
-            text = f"more {named(attribute, first)} than {named(attribute, second)}"
-            yield _hypothesis(text, truth)
+            yield hypothesis(f"more {named(attribute, first)} than {named(attribute, second)}", truth)
 
 
-def every_hypotheses(scene: Scene) -> Iterator[Said]:
+def every_hypotheses(scene: Scene) -> Iterator[Sentence]:
     """Every star is red, no star is red, some star is not: where a star is seen."""
     for shape in SHAPES:
         if bounds(scene.things, "shape", shape)[0] == 0:
@@ -103,17 +97,17 @@ def every_hypotheses(scene: Scene) -> Iterator[Said]:
         for colour in COLOURS:
             exception = some(both(fits(t, shape), negated(fits(t, "", colour))) for t in scene.things)
             example = some(fits(t, shape, colour) for t in scene.things)
-            yield _hypothesis(f"every {shape} is {colour}", negated(exception))
-            yield _hypothesis(f"some {shape} is not {colour}", exception)
-            yield _hypothesis(f"no {shape} is {colour}", negated(example))
+            yield hypothesis(f"every {shape} is {colour}", negated(exception))
+            yield hypothesis(f"some {shape} is not {colour}", exception)
+            yield hypothesis(f"no {shape} is {colour}", negated(example))
 
 
-def pair_hypotheses(scene: Scene) -> Iterator[Said]:
+def pair_hypotheses(scene: Scene) -> Iterator[Sentence]:
     """A red star, and not a star and something red."""
     for shape in SHAPES:
         for colour in COLOURS:
             truth = some(fits(thing, shape, colour) for thing in scene.things)
-            yield _hypothesis(f"there is {a(colour)} {shape}", truth)
+            yield hypothesis(f"there is {a(colour)} {shape}", truth)
 
 
 def hypotheses(depth: float) -> tuple[Form, ...]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import permutations
 
-from optima_lab.data.synthetic.grammar import Form, Said, only
+from optima_lab.data.synthetic.grammar import Form, Sentence, only
 from optima_lab.data.synthetic.scene import Object, Scene
 from optima_lab.data.synthetic.study.scenes import COLOURS, SHAPES
 
@@ -46,61 +46,60 @@ def _yes(holds: bool) -> str:
     return "yes" if holds else "no"
 
 
-def attribute_questions(scene: Scene) -> Iterator[Said]:
+def attribute_questions(scene: Scene) -> Iterator[Sentence]:
     """One step: the colour of the only star, the shape of the only red thing."""
     for shape, thing in only(scene.things, "shape"):
-        yield Said(f"what colour is the {shape}?", thing.colour, COLOURS)
+        yield Sentence(f"what colour is the {shape}?", thing.colour, COLOURS)
     for colour, thing in only(scene.things, "colour"):
-        yield Said(f"what shape is the {colour} one?", thing.shape, SHAPES)
+        yield Sentence(f"what shape is the {colour} one?", thing.shape, SHAPES)
 
 
-def count_questions(scene: Scene) -> Iterator[Said]:
+def count_questions(scene: Scene) -> Iterator[Sentence]:
     """How many have one attribute."""
     for attribute, values in ATTRIBUTES.items():
         for value in values:
             number = count(scene.things, attribute, value)
             if str(number) in COUNTS:
-                yield Said(f"how many {named(attribute, value)}?", str(number), COUNTS)
+                yield Sentence(f"how many {named(attribute, value)}?", str(number), COUNTS)
 
 
-def either_count_questions(scene: Scene) -> Iterator[Said]:
+def either_count_questions(scene: Scene) -> Iterator[Sentence]:
     """How many are red or stars: both attributes at once, nothing counted twice."""
     for shape in _present(scene, "shape"):
         for colour in _present(scene, "colour"):
             number = sum(thing.shape == shape or thing.colour == colour for thing in scene.things)
             if str(number) in EITHER:
-                yield Said(f"how many are {colour} or {shape}s?", str(number), EITHER)
+                yield Sentence(f"how many are {colour} or {shape}s?", str(number), EITHER)
 
 
-def compare_questions(scene: Scene) -> Iterator[Said]:
+def compare_questions(scene: Scene) -> Iterator[Sentence]:
     """Two counts compared; 'no' where they are equal, too."""
     for attribute in ATTRIBUTES:
         for first, second in permutations(_present(scene, attribute), 2):
             more = count(scene.things, attribute, first) > count(scene.things, attribute, second)
-            text = f"more {named(attribute, first)} than {named(attribute, second)}?"
-            yield Said(text, _yes(more), YES_NO)
+            yield Sentence(f"more {named(attribute, first)} than {named(attribute, second)}?", _yes(more), YES_NO)
 
 
-def most_questions(scene: Scene) -> Iterator[Said]:
+def most_questions(scene: Scene) -> Iterator[Sentence]:
     """The colour (or shape) that most things have, where there is one alone."""
     for attribute, values in ATTRIBUTES.items():
         ranked = Counter(getattr(thing, attribute) for thing in scene.things).most_common(2)
         if len(ranked) == 1 or ranked[0][1] > ranked[1][1]:
-            yield Said(f"which {attribute} is most common?", ranked[0][0], values)
+            yield Sentence(f"which {attribute} is most common?", ranked[0][0], values)
 
 
-def every_questions(scene: Scene) -> Iterator[Said]:
+def every_questions(scene: Scene) -> Iterator[Sentence]:
     """Whether all stars are red, where there are stars and something red."""
     for attribute, other in OPPOSITE.items():
         for value in _present(scene, attribute):
             those = tuple(thing for thing in scene.things if getattr(thing, attribute) == value)
-            for asked in _present(scene, other):
-                said = f"{asked}s" if other == "shape" else asked
-                holds = count(those, other, asked) == len(those)
-                yield Said(f"are all {named(attribute, value)} {said}?", _yes(holds), YES_NO)
+            for wanted in _present(scene, other):
+                words = f"{wanted}s" if other == "shape" else wanted
+                holds = count(those, other, wanted) == len(those)
+                yield Sentence(f"are all {named(attribute, value)} {words}?", _yes(holds), YES_NO)
 
 
-def partner_questions(scene: Scene) -> Iterator[Said]:
+def partner_questions(scene: Scene) -> Iterator[Sentence]:
     """Two steps: the shape of the one other thing that has the colour of the star; the same from colour to shape."""
     for attribute, shared in OPPOSITE.items():
         for value, thing in only(scene.things, attribute):
@@ -108,25 +107,25 @@ def partner_questions(scene: Scene) -> Iterator[Said]:
             if len(others) == 1:
                 text = f"which other is {_like(shared)} the {one(attribute, value)}?"
                 answers = tuple(name for name in ATTRIBUTES[attribute] if name != value)
-                yield Said(text, getattr(others[0], attribute), answers)
+                yield Sentence(text, getattr(others[0], attribute), answers)
 
 
-def partner_count_questions(scene: Scene) -> Iterator[Said]:
+def partner_count_questions(scene: Scene) -> Iterator[Sentence]:
     """Two steps, then counting: how many others have the colour of the star."""
     for attribute, shared in OPPOSITE.items():
         for value, thing in only(scene.things, attribute):
             number = count(scene.things, shared, getattr(thing, shared)) - 1
             if str(number) in OTHERS:
                 text = f"how many others are {_like(shared)} the {one(attribute, value)}?"
-                yield Said(text, str(number), OTHERS)
+                yield Sentence(text, str(number), OTHERS)
 
 
-def same_questions(scene: Scene) -> Iterator[Said]:
+def same_questions(scene: Scene) -> Iterator[Sentence]:
     """Two lookups compared: whether the star and the heart have one colour."""
     for attribute, shared in OPPOSITE.items():
         for (a, x), (b, y) in permutations(only(scene.things, attribute), 2):
             text = f"is the {one(attribute, a)} {_like(shared)} the {one(attribute, b)}?"
-            yield Said(text, _yes(getattr(x, shared) == getattr(y, shared)), YES_NO)
+            yield Sentence(text, _yes(getattr(x, shared) == getattr(y, shared)), YES_NO)
 
 
 def questions(depth: float) -> tuple[Form, ...]:

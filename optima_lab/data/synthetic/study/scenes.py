@@ -7,7 +7,7 @@ to count, to compare, and to reach through a shared attribute.
 from collections.abc import Sequence
 from random import Random
 
-from optima_lab.data.synthetic.scene import BOX, CELLS, GREY, Object, Scene
+from optima_lab.data.synthetic.scene import CELLS, Object, Scene, hide
 
 SHAPES = ("star", "heart", "sun", "horse", "anchor")  # few words, so that each has many examples in every role
 COLOURS = ("red", "green", "blue", "yellow")
@@ -23,7 +23,7 @@ def study_scene(random: Random, counts: Sequence[int], hidden: int = 0) -> Scene
     covered = set(random.sample(range(count), min(hidden, count)))
     things = [Object(_either(random, shapes, SHAPES), _either(random, colours, COLOURS), cell) for cell in cells]
     return Scene(
-        tuple(_covered(random, thing) if index in covered else thing for index, thing in enumerate(things)),
+        tuple(hide(random, thing) if index in covered else thing for index, thing in enumerate(things)),
         random.getrandbits(32),
     )
 
@@ -42,9 +42,3 @@ def study_pair(random: Random, counts: Sequence[int]) -> tuple[Scene, Scene]:
 
 def _either(random: Random, few: Sequence[str], all: Sequence[str]) -> str:
     return random.choice(all if random.random() < STRAY else few)
-
-
-def _covered(random: Random, thing: Object) -> Object:
-    """The object as a box (shape unknown), under grey paint (colour unknown), or both."""
-    how = random.randrange(3)
-    return Object(BOX if how != 0 else thing.shape, GREY if how != 1 else thing.colour, thing.cell)

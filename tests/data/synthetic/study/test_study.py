@@ -10,10 +10,10 @@ import brute_force
 import pytest
 
 from optima_lab.data.formats import read
-from optima_lab.data.synthetic.grammar import Form, Said
+from optima_lab.data.synthetic.grammar import Form, Sentence
 from optima_lab.data.synthetic.scene import Scene
 from optima_lab.data.synthetic.study.scenes import study_scene
-from optima_lab.data.synthetic.world import Balance, World, said_about
+from optima_lab.data.synthetic.world import Balance, World, described_scenes
 from optima_lab.data.synthetic.write import grammar_of, write_world
 
 WORLD = World(scenes_train=250, scenes_dev=250, scenes_test=10, grammar="study")
@@ -31,7 +31,7 @@ def objects(scene: Scene) -> list[brute_force.Object]:
 @pytest.mark.parametrize("seed", range(40))
 def test_questions_have_the_answers_that_trying_all_objects_gives(seed: int) -> None:
     (scene,) = GRAMMAR.vqa_scene(Random(seed))
-    said = [sentence for form in GRAMMAR.vqa for sentence in form.about(scene)]
+    said = [sentence for form in GRAMMAR.vqa for sentence in form.sentences(scene)]
     assert len(said) > 10
     for sentence in said:
         assert brute_force.answer(sentence.text, objects(scene)) == sentence.answer, (sentence.text, scene)
@@ -45,7 +45,7 @@ def test_hypotheses_are_open_where_what_is_hidden_decides(seed: int) -> None:
     assert len(worlds) > 1
     worlds = worlds if len(worlds) <= 200 else Random(seed).sample(worlds, 200)
     for form in SIMPLER.snli_ve:
-        for sentence in form.about(scene):
+        for sentence in form.sentences(scene):
             truths = {brute_force.holds(sentence.text, world) for world in worlds}
             if sentence.answer != "neutral":
                 assert truths == {sentence.answer == "entailment"}, (sentence.text, scene)
@@ -57,7 +57,7 @@ def test_hypotheses_are_open_where_what_is_hidden_decides(seed: int) -> None:
 def test_statements_hold_where_trying_all_objects_says_so(seed: int) -> None:
     left, right = GRAMMAR.nlvr2_pair(Random(seed))
     for form in SIMPLER.nlvr2:
-        for sentence in form.about(left, right):
+        for sentence in form.sentences(left, right):
             found = brute_force.told(sentence.text, objects(left), objects(right))
             assert sentence.answer == str(found), (sentence.text, left, right)
 
@@ -95,9 +95,9 @@ def true(text: str, seen: list[brute_force.Object]) -> bool:
     return True
 
 
-def sentences(name: str, split: str) -> list[tuple[str, Said]]:
+def sentences(name: str, split: str) -> list[tuple[str, Sentence]]:
     task = name.split()[-1]
-    return [pair for _, said in said_about(WORLD, task, split, FORMS[name], DRAW[task]) for pair in said]
+    return [pair for _, said in described_scenes(WORLD, task, split, FORMS[name], DRAW[task]) for pair in said]
 
 
 @pytest.mark.parametrize("task", FORMS)
@@ -139,7 +139,9 @@ def test_depth_weighs_questions_of_several_steps_and_above_one_asks_more_kinds()
     def shares(depth: float) -> dict[str, float]:
         world = World(scenes_train=200, grammar="study", depth=depth)
         forms = grammar_of(world).vqa
-        kinds = Counter(k for _, said in said_about(world, "vqa", "train", forms, GRAMMAR.vqa_scene) for k, _ in said)
+        kinds = Counter(
+            k for _, said in described_scenes(world, "vqa", "train", forms, GRAMMAR.vqa_scene) for k, _ in said
+        )
         return {kind: number / kinds.total() for kind, number in kinds.items()}
 
     few, usual, many = shares(0.25), shares(1.0), shares(4.0)
@@ -160,9 +162,9 @@ def test_below_one_depth_also_asks_about_one_attribute() -> None:
 def test_a_common_answer_does_not_lead() -> None:
     """In one scene of ten the answer is 'yes'; whoever guesses 'no' gains where 'no' may be two ahead."""
 
-    def sentences(scene: Scene) -> list[Said]:
-        rare = Said("rare?", "no" if scene.look % 10 else "yes", ("yes", "no"))
-        return [rare, Said("other?", str(scene.look % 2), ("0", "1"))]
+    def sentences(scene: Scene) -> list[Sentence]:
+        rare = Sentence("rare?", "no" if scene.look % 10 else "yes", ("yes", "no"))
+        return [rare, Sentence("other?", str(scene.look % 2), ("0", "1"))]
 
     lead = {}
     for catch_up in (False, True):
