@@ -11,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from optima_lab import files
+from optima_lab.bandits.policies import save_state
 from optima_lab.data.tokenizers import SentencePieceTokenizer
+from optima_lab.distill import checkpoint
 from optima_lab.errors import ConfigError, DataError, OptimaError, RecordError
 from optima_lab.experiments.records import Writer, write_json
+from optima_lab.experiments.teachers import save_model
 from optima_lab.files import (
     drop_parts,
     expand,
@@ -155,6 +159,24 @@ def test_a_full_disk_is_one_line_each_and_leaves_nothing(tmp_path: Path) -> None
     assert re.match(rf"RecordError {tmp_path}/model\.safetensors cannot be written: .*File too large", lines[2])
     assert re.match(rf"RecordError {tmp_path}/resume\.pt cannot be written: ", lines[3])
     assert len(lines) == 4 and os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_who_may_read_what_is_written_is_as_the_user_has_it(
+    umask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder that several people share, students and teachers are read by all whom the others' files let."""
+    model, before = nn.Linear(2, 2), os.umask(umask)
+    try:
+        write_json(tmp_path / "a.json", [1])
+        save_state(tmp_path / "state.npz", {"a": np.ones(2)})
+        save_model(model, tmp_path / "model.safetensors")
+        monkeypatch.setattr(checkpoint, "EVERY_SECONDS", -1.0)
+        checkpoint.Checkpointer(tmp_path / "resume.pt").keep(1, {"model": model})
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(["a.json", "state.npz", "model.safetensors", "resume.pt"], 0o666 & ~umask)
 
 
 @pytest.mark.parametrize(

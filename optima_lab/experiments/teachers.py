@@ -197,7 +197,10 @@ def save_model(model: nn.Module, path: Path) -> None:
     """Write parameters as safetensors, whole or not at all. Raises RecordError where they cannot be written."""
     try:
         with replacing(path, durable=True) as part:
+            part.touch()
+            allowed = part.stat().st_mode
             save_file({name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}, part)
+            part.chmod(allowed)  # safetensors lets nobody but its writer read
     except SafetensorError as error:  # a full disk
         raise RecordError(f"{path} cannot be written: {error}") from None
 
