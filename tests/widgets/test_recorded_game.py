@@ -21,6 +21,7 @@ from optima_lab.widgets.recording import places
 ROUNDS, SEEN = 60, 20  # rounds of the runs, and of the game
 SCREENS = [(390, 844, "dark"), (1024, 768, "light"), (1280, 720, "light"), (1280, 720, "dark")]
 TITLE = "recorded: VQA, seed 0"
+LONG = "recorded: COCO Caption, laptop, lr=0.001, seed 0"
 
 
 @pytest.fixture(scope="module")
@@ -127,5 +128,8 @@ def test_one_is_the_bandit_on_recorded_rewards(
         page.evaluate("window.scrollTo(0, 0)")  # the sliders' bar stays in sight above what is scrolled
         browser.pixels(page, page.locator(".ol canvas").count() - 1)
         assert browser.overlaps(page) == []
+        box = page.get_by_role("combobox", name="rewards")
+        box.evaluate("(select, name) => { for (const each of select.options) each.text = name; }", LONG)
+        assert box.evaluate("select => select.getBoundingClientRect().right") <= width
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         browser.shot(page, f"recorded_game_{width}_{scheme}")
