@@ -50,18 +50,24 @@ class TrainingBatches:
         stage, data, size, seed = self._asked
         if not stage.data.workers:
             return training_batch(stage, data, size, seed, step, self._texts)
-        where = device(stage.model.device)
+        return to_device(Batch(*(tensor.numpy() for tensor in self.host(step))), device(stage.model.device))
+
+    def host(self, step: int) -> tuple[Tensor, ...]:
+        """The batch of a step (from 1) before it goes to the device: images uint8, tokens, targets."""
+        stage, data, size, seed = self._asked
+        steps = _Steps(data.train, size, seed, shown(data.train, self._texts), stage.finetuning.rand_augment)
+        if not stage.data.workers:
+            return steps[step]
         if step != self._next:
-            steps = _Steps(data.train, size, seed, shown(data.train, self._texts), stage.finetuning.rand_augment)
             self._ahead = iter(
                 DataLoader(
                     steps,
                     batch_size=None,
                     sampler=count(step),
                     num_workers=stage.data.workers,
-                    pin_memory=where.type == "cuda",
+                    pin_memory=device(stage.model.device).type == "cuda",
                     generator=torch.Generator(),  # its own: the loader draws a seed nobody needs
                 )
             )
         self._next = step + 1
-        return to_device(Batch(*(tensor.numpy() for tensor in next(self._ahead))), where)
+        return tuple(next(self._ahead))  # a loader makes lists
