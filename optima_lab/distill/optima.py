@@ -25,7 +25,7 @@ from optima_lab.distill.population import TeacherOutput
 from optima_lab.distill.rewards import VARIANTS, ProbeLosses
 from optima_lab.distill.rounds import Rounds
 from optima_lab.distill.seeds import derive_seed
-from optima_lab.distill.student import LOSSES, stack
+from optima_lab.distill.student import LOSSES, loss_row
 from optima_lab.distill.terms import Terms
 from optima_lab.errors import ConfigError
 from optima_lab.files import expand, json_text, write_text
@@ -117,7 +117,7 @@ class Optima:
     def total(self, losses: Losses) -> Tensor:
         """L_total of these losses, which are noted as a part of the open step."""
         total = eq.total_loss(losses, self.terms.alpha)
-        self._open.append(stack(losses, total))
+        self._open.append(loss_row(losses, total))
         return total
 
     def step(self) -> None:
@@ -160,7 +160,7 @@ class Optima:
             output = self.pair.student_forward(self.probe)
         losses = self._losses(output, self.probe, self._lesson, frozenset(self.arms.modules))
         self.pair.forget()
-        return stack(losses, losses.hidden if losses.hidden is not None else losses.train)
+        return loss_row(losses, losses.hidden if losses.hidden is not None else losses.train)
 
     def state_dict(self) -> dict[str, Any]:
         """All that the coming rounds depend on, and the records so far: tensors and text, without pickles."""

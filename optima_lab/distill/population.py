@@ -19,8 +19,8 @@ from optima_lab.distill.layers import ModuleShape
 from optima_lab.distill.losses import Losses, Matched, MicrobatchWeights
 from optima_lab.distill.optim import apply, schedule
 from optima_lab.distill.parallel import device
-from optima_lab.distill.stacked import Stack, stacks
-from optima_lab.distill.student import Student, stack
+from optima_lab.distill.stacked import Stack, make_stacks
+from optima_lab.distill.student import Student, loss_row
 from optima_lab.distill.trace import AttentionSpec, Features
 
 B = TypeVar("B", bound="Batch")
@@ -146,7 +146,7 @@ class Population(Generic[B]):
                     losses = self.compare(student, student.arm, piece)  # line 11
                 total = eq.total_loss(losses, student.alpha, student.config.distillation.task_weight)
                 total.backward()
-                student.note(stack(losses, total))
+                student.note(loss_row(losses, total))
         for each in stacks:
             each.hand_out()
         share = schedule(step, training.steps, training.warmup_steps)
@@ -203,7 +203,7 @@ class Population(Generic[B]):
             return [], list(students)
         ids = {id(student) for student in students}
         if ids != self._stacked:  # the first step, and after somebody has stopped
-            self._stacked, self._stacks = ids, stacks(students)
+            self._stacked, self._stacks = ids, make_stacks(students)
         among = {id(student) for each in self._stacks for student in each.students}
         return self._stacks, [student for student in students if id(student) not in among]
 
@@ -211,12 +211,13 @@ class Population(Generic[B]):
     def measure(self, students: Sequence[Student]) -> list[Tensor]:
         """Of each (5 + own,): the losses of Eq. 6 on the probe over all layers, a copy of the first, the user's own."""
         rows: dict[int, Tensor] = {}
+        asked = {id(student) for student in students}
         for each in self._stacks:
             ids = [id(student) for student in each.students]
-            if {id(student) for student in students}.issuperset(ids):
+            if asked.issuperset(ids):
                 rows |= zip(ids, each.measure(self.compare, self.everything, self.probe), strict=True)
         return [rows[id(student)] if id(student) in rows else self._measure(student) for student in students]
 
     def _measure(self, student: Student) -> Tensor:
         losses = self.compare(student, self.everything, self.probe)
-        return stack(losses, losses.train)
+        return loss_row(losses, losses.train)

@@ -78,12 +78,12 @@ class Stack:
 
     def hand_out(self) -> None:
         """Every student its gradients; what its own losses do not reach has none, as alone."""
-        for n, (student, own) in enumerate(zip(self.students, self._own, strict=True)):
-            bridged = student.matched(student.arm) if student.alpha[1] else ()
-            for name, whole in self._whole.items():
-                room, module, *_ = name.split(".")
-                reached = whole.grad if room == "model" or module in bridged else None
-                own[name].grad = None if reached is None else reached[n]
+        bridged = [s.matched(s.arm) if s.alpha[1] else frozenset[str]() for s in self.students]
+        for name, whole in self._whole.items():
+            part, module, *_ = name.split(".")
+            gradients = [None] * len(self._own) if whole.grad is None else whole.grad.unbind()
+            for own, modules, gradient in zip(self._own, bridged, gradients, strict=True):
+                own[name].grad = gradient if part == "model" or module in modules else None
 
     def _losses(self, compare: Compare, arm: Arm, piece: Any, shares: dict[str, Tensor]) -> Tensor:
         """(student, 4): train, kl, hidden, attention; 0 for what is not computed. `shares` (student,) weigh modules."""
@@ -121,7 +121,7 @@ def _batching(parameters: Mapping[str, Tensor]) -> AbstractContextManager[Any]:
     return sdpa_kernel(SDPBackend.MATH) if on_cpu else nullcontext()
 
 
-def stacks(students: Sequence[Student]) -> list[Stack]:
+def make_stacks(students: Sequence[Student]) -> list[Stack]:
     """Those of them that can be stacked: two at least whose kinds of losses are equal, and none of the user's own."""
     kinds: dict[Any, list[Student]] = {}
     for student in students:

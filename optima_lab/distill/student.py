@@ -124,7 +124,7 @@ class Student:
         self.steps.append(torch.zeros(len(self.losses), device=next(self.projections.parameters()).device))
 
     def note(self, row: Tensor) -> None:
-        """Add a piece's losses, a `stack` of them, to the open step's."""
+        """Add a piece's losses, a `loss_row` of them, to the open step's."""
         self.steps[-1] = self.steps[-1] + row
 
     def learn(self, step: int, rows: list[list[float]]) -> None:
@@ -180,7 +180,7 @@ def make_student(
     return Student(strategy, strategy.configure(config), model, projections, optimizer, policy, state, generator)
 
 
-def stack(losses: Losses, total: Tensor) -> Tensor:
+def loss_row(losses: Losses, total: Tensor) -> Tensor:
     """(5 + own,): train, kl, hidden, attention, total, the user's; NaN stands for a loss that was not computed."""
     missing = torch.full_like(losses.train, float("nan"))
     parts = (losses.train, losses.kl, losses.hidden, losses.attention, total, *losses.own)

@@ -7,6 +7,7 @@ number; so it is no part of a run's id. One that fails is told in a line and lef
 
 import re
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -75,12 +76,12 @@ class Watcher:
         """'' where it ended as planned, 'interrupted', or why the student was stopped."""
 
 
-class NumberWatcher(Watcher):
+class NumberWatcher(Watcher, ABC):
     """A watcher of numbers alone: `log` is given those of every round and evaluation, as `scalars` names them."""
 
+    @abstractmethod
     def log(self, run: WatchedRun, numbers: Iterable[Number]) -> None:
         """Show (name, value, step) of a run."""
-        raise NotImplementedError
 
     def round(self, run: WatchedRun, record: Line, steps: Sequence[Line]) -> None:
         """Losses of the steps, reward, arm and beliefs."""

@@ -14,7 +14,7 @@ from optima_lab.config.parameters import override
 from optima_lab.distill.losses import emphasis
 from optima_lab.distill.optim import trained
 from optima_lab.distill.population import Population
-from optima_lab.distill.stacked import stacks
+from optima_lab.distill.stacked import make_stacks
 from optima_lab.distill.strategies import parse_strategies
 from optima_lab.distill.student import Student
 from optima_lab.errors import ConfigError
@@ -109,8 +109,8 @@ def test_stacks_are_of_students_whose_losses_are_of_one_kind() -> None:
     teacher = task_model("teacher", settings, 1, data)
     strategies = parse_strategies("none,dide,img,kl,multi:kl_temperature=2,txt", settings)
     students = [pupil(settings, each, task_model("student", settings, 0, data), teacher) for each in strategies]
-    assert [[s.strategy.id for s in each.students] for each in stacks(students)] == [["none", "img", "txt"]]
-    assert stacks(students[:2]) == []
+    assert [[s.strategy.id for s in each.students] for each in make_stacks(students)] == [["none", "img", "txt"]]
+    assert make_stacks(students[:2]) == []
 
 
 def test_a_students_parameters_are_parts_of_the_stacks_and_what_it_keeps_is_its_own() -> None:
